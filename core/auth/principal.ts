@@ -1,0 +1,17 @@
+import type { Scope } from "./scopes.ts";
+
+/** Who asks: the API key behind a request. */
+export interface Principal {
+  /** Public id of the key: 8 characters, safe to log. */
+  readonly keyId: string;
+  readonly name: string;
+  readonly scopes: ReadonlySet<Scope>;
+  readonly limits: KeyLimits;
+}
+
+/** 0 means unlimited. */
+export interface KeyLimits {
+  readonly requestsPerMinute: number;
+  /** Jobs of this key that may be pending or running at once. */
+  readonly activeJobs: number;
+}

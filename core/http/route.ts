@@ -1,0 +1,103 @@
+/**
+ * A route as data: one table from which the server, the authorisation guard, the OpenAPI document and
+ * the tests are made. `policy` is required, so a route without an authorisation cannot be written.
+ */
+import type { Static, TSchema } from "@sinclair/typebox";
+import type { Principal } from "../auth/principal.ts";
+import type { Scope } from "../auth/scopes.ts";
+
+/**
+ * public: no key. bootstrap: the handler decides (first key only). any: any valid key.
+ * A scope: a key that has it. `ticket`: a single-use ticket for this path may stand in for the key.
+ */
+export interface Policy {
+  readonly access: "public" | "bootstrap" | "any" | Scope;
+  readonly ticket?: true;
+}
+
+/** What the runtime knows about a connection that a `Request` does not carry. */
+export interface Connection {
+  /** Peer IP address, without port; "" when unknown. */
+  readonly peer: string;
+  /** Lifts the idle timeout, for answers that may be silent for long. */
+  keepOpen(): void;
+  /** Turns the request into a WebSocket; false when it does not ask for one. */
+  upgrade(handlers: SocketHandlers, protocol?: string): boolean;
+}
+
+export interface SocketHandlers {
+  open(socket: ServerSocket): void;
+  message(socket: ServerSocket, text: string): void;
+  close(socket: ServerSocket): void;
+}
+
+export interface ServerSocket {
+  /** False when the peer reads too slowly and the frame was not queued. */
+  send(text: string): boolean;
+  close(code: number, reason: string): void;
+}
+
+export interface Call<Params, Query, Body> {
+  readonly request: Request;
+  readonly requestId: string;
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  /** Undefined only on `public` and `bootstrap` routes. */
+  readonly principal: Principal | undefined;
+  readonly connection: Connection;
+}
+
+/** A handler's answer other than "200 with this data". */
+export class Reply {
+  readonly data: unknown;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(data: unknown, status = 200, headers: Readonly<Record<string, string>> = {}) {
+    this.data = data;
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+export interface RouteDocs {
+  readonly tag: string;
+  /** One line. */
+  readonly summary: string;
+  readonly description?: string;
+  /** Schema of `data` in the envelope. */
+  readonly data?: TSchema;
+  readonly status?: number;
+  readonly exampleBody?: unknown;
+  readonly exampleData?: unknown;
+  /** For routes whose body is checked by the handler: the schema to show. */
+  readonly bodySchema?: TSchema;
+}
+
+export interface Route {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** With `:name` parameters. */
+  readonly path: string;
+  readonly policy: Policy;
+  readonly params?: TSchema;
+  readonly query?: TSchema;
+  /** JSON body; a route without it and without `rawBody` takes none. */
+  readonly body?: TSchema;
+  /** The handler gets parsed but unchecked JSON. */
+  readonly rawBody?: true;
+  readonly docs: RouteDocs;
+  readonly handle: (call: Call<never, never, never>) => unknown;
+}
+
+/** Gives a route literal its types. The handler returns the data, a `Reply`, or a `Response`. */
+export function route<Params extends TSchema, Query extends TSchema, Body extends TSchema>(
+  literal: Omit<Route, "params" | "query" | "body" | "handle"> & {
+    readonly params?: Params;
+    readonly query?: Query;
+    readonly body?: Body;
+    handle(call: Call<Static<Params>, Static<Query>, Static<Body>>): unknown;
+  },
+): Route {
+  return literal;
+}

@@ -1,0 +1,32 @@
+/**
+ * @module
+ * Everything a plugin author imports. Nothing else in `core/` is public.
+ */
+export { type Static, Type as t } from "@sinclair/typebox";
+export { BackendError, type BackendErrorCode, type BackendErrorOptions } from "./errors.ts";
+export type {
+  BackendSocket,
+  HttpClient,
+  JsonOptions,
+  RawOptions,
+  RequestOptions,
+} from "./http.ts";
+export * as inputs from "./inputs.ts";
+export type { Artifact, ArtifactBody, ArtifactOptions, Job } from "./job.ts";
+export { ndjson } from "./ndjson.ts";
+export type {
+  AnyCapability,
+  AnyPlugin,
+  Capability,
+  Context,
+  Endpoint,
+  Health,
+  Logger,
+  ModelEntry,
+  Plugin,
+  Resident,
+  Route,
+  VramCost,
+} from "./plugin.ts";
+export { API_VERSION, definePlugin } from "./plugin.ts";
+export { type PollOptions, poll } from "./poll.ts";

@@ -1,0 +1,148 @@
+/**
+ * The plugin contract: everything a backend must say about itself, and nothing else.
+ *
+ * A plugin is one object literal. Loading it has no side effects, so the kernel reads its manifest
+ * (config schema, capabilities, VRAM cost) before any backend is reachable.
+ */
+import type { Static, TObject, TProperties, TSchema } from "@sinclair/typebox";
+import type { HttpClient } from "./http.ts";
+import type { Job } from "./job.ts";
+
+export const API_VERSION = 1;
+
+export type MaybePromise<T> = T | Promise<T>;
+
+/** What a request costs. Requests with the same `model` share one resident copy of the weights. */
+export interface VramCost {
+  readonly model: string;
+  /** MiB held for as long as the model stays resident. */
+  readonly residentMiB: number;
+  /** MiB needed on top while one request runs. */
+  readonly workingMiB: number;
+}
+
+/** Weights that a backend says it holds right now. */
+export interface Resident {
+  readonly model: string;
+  readonly residentMiB: number;
+}
+
+/** One model that a backend can serve now; fields beyond `name` go to the client as they are. */
+export interface ModelEntry {
+  /** What a request writes in `model`. */
+  readonly name: string;
+  readonly [detail: string]: unknown;
+}
+
+/** `busy` is for servers that can tell whether they compute; it lets an orphan lease end early. */
+export type Health =
+  | { readonly status: "ready"; readonly version?: string; readonly busy?: boolean }
+  | { readonly status: "degraded" | "down"; readonly reason: string };
+
+export interface Logger {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+/** What every hook of a plugin receives. */
+export interface Context<Config> {
+  /** The configured instance's name, for messages. */
+  readonly backend: string;
+  /** The plugin's own settings, checked, with defaults filled in; one object for the backend's life. */
+  readonly config: Config;
+  /** Bound to the configured base URL; maps failures to `BackendError`s. */
+  readonly http: HttpClient;
+  readonly log: Logger;
+  /** Asks another backend for a capability listed in `uses`; it queues and leases like any job. */
+  call<T>(capability: string, input: unknown): Promise<T>;
+}
+
+export type Method = "GET" | "POST" | "DELETE";
+export type Route = `${Method} /${string}`;
+
+/** Work that may need a GPU. Every request for it becomes a job. */
+export interface Capability<Config, Input extends TSchema> {
+  /** Several backends may serve one route; the request may name its `backend`. */
+  readonly route: Route;
+  /** JSON names are snake_case; defaults are filled in and unknown keys dropped before any hook. */
+  readonly input: Input;
+  /** A complete request for the documentation, the console and the conformance suite. */
+  readonly example: Static<Input>;
+  /** Fields that need a scope of their own beside the route's, for example `generate:raw`. */
+  readonly restricted?: Readonly<Record<string, string>>;
+  /** After a gateway restart: pick the work up through `job.step`, or start over (the default). */
+  readonly restart?: "resume" | "rerun";
+  /** What the schema cannot say: why this request can never work, or undefined. Answers 422. */
+  check?(input: Static<Input>, config: Config): string | undefined;
+  /** Pure: same input, same cost. Omit for work that needs no GPU. */
+  vram?(input: Static<Input>, config: Config): VramCost;
+  /** Runs under a lease; settles when the BACKEND is idle again. The result becomes `output`. */
+  run(job: Job<Static<Input>>, ctx: Context<Config>): MaybePromise<unknown>;
+}
+
+/** Work that needs no GPU and answers at once: no job, no lease. */
+export interface Endpoint<Config, Input extends TSchema> {
+  readonly route: Route;
+  /** The query of a GET or DELETE, the JSON body of a POST. */
+  readonly input: Input;
+  /** The scope a key needs. */
+  readonly scope: string;
+  handle(input: Static<Input>, ctx: Context<Config>, signal: AbortSignal): Promise<unknown>;
+}
+
+export interface Plugin<
+  Properties extends TProperties,
+  Inputs extends Record<string, TSchema>,
+  Bodies extends Record<string, TSchema>,
+  Config = Static<TObject<Properties>>,
+> {
+  readonly apiVersion: typeof API_VERSION;
+  /** Lower case, digits and hyphens. */
+  readonly name: string;
+  readonly version: string;
+  /** The server's name as people write it, for messages: "ComfyUI". */
+  readonly title: string;
+  /** One sentence; shown in health, OpenAPI and the console. */
+  readonly summary: string;
+  /** Omit when there is no server to reach. */
+  readonly defaultUrl?: string;
+  /** A licence or attribution that a product must show. */
+  readonly notice?: string;
+  /** Its own settings, snake_case; the kernel adds url, device, timeouts, concurrency. */
+  readonly config: Properties;
+  /** Serves a request that names no backend only when no other backend can. */
+  readonly fallback?: boolean;
+  /** Jobs that may run at once on one backend; 1 unless said. The operator may override it. */
+  readonly concurrency?: number;
+  /** Capabilities of other plugins that this one calls, for example `text.embed`. */
+  readonly uses?: readonly string[];
+  readonly capabilities: { readonly [Kind in keyof Inputs]: Capability<Config, Inputs[Kind]> };
+  readonly routes?: { readonly [Name in keyof Bodies]: Endpoint<Config, Bodies[Name]> };
+
+  health(ctx: Context<Config>, signal: AbortSignal): Promise<Health>;
+  /** What a request may name in `model`; the kernel refuses other names when this is given. */
+  models?(ctx: Context<Config>, signal: AbortSignal): Promise<readonly ModelEntry[]>;
+  /** Corrects the kernel's ledger; omit when the backend cannot tell. */
+  residents?(ctx: Context<Config>, signal: AbortSignal): Promise<readonly Resident[]>;
+  /** The gentle verb: settles when the backend says the model is gone. The probe has the last word. */
+  free?(ctx: Context<Config>, model: string, signal: AbortSignal): Promise<void>;
+  /** Ends what the plugin itself started (a worker); the gateway is stopping. */
+  close?(ctx: Context<Config>): Promise<void>;
+}
+
+/** A plugin whose generics no longer matter: what the kernel stores. */
+// biome-ignore lint/suspicious/noExplicitAny: the erased form of the generics above.
+export type AnyPlugin = Plugin<any, any, any, any>;
+// biome-ignore lint/suspicious/noExplicitAny: the erased form of the generics above.
+export type AnyCapability = Capability<any, any>;
+
+/** Identity function that gives a plugin literal its types. */
+export function definePlugin<
+  Properties extends TProperties,
+  Inputs extends Record<string, TSchema> = Record<never, TSchema>,
+  Bodies extends Record<string, TSchema> = Record<never, TSchema>,
+>(plugin: Plugin<Properties, Inputs, Bodies>): Plugin<Properties, Inputs, Bodies> {
+  return plugin;
+}
