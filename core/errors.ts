@@ -35,6 +35,12 @@ export const CATALOGUE = {
     "The Host header is not one of this gateway's names",
     "Add the name to `http.allowed_hosts` in gateway.yaml.",
   ),
+  ORIGIN_NOT_ALLOWED: entry(
+    403,
+    false,
+    "Pages of this origin may not connect here",
+    "Add the origin to `http.allowed_origins` in gateway.yaml.",
+  ),
   NOT_FOUND: entry(404, false, "Not found", "Check the path and the id; see /swagger."),
   METHOD_NOT_ALLOWED: entry(405, false, "Method not allowed", "See the Allow header."),
   IDEMPOTENCY_CONFLICT: entry(

@@ -5,8 +5,11 @@ export interface Principal {
   /** Public id of the key: 8 characters, safe to log. */
   readonly keyId: string;
   readonly name: string;
+  /** With everything that they imply. */
   readonly scopes: ReadonlySet<Scope>;
   readonly limits: KeyLimits;
+  /** Wall clock; undefined when the key does not expire. */
+  readonly expiresAtMs?: number | undefined;
 }
 
 /** 0 means unlimited. */

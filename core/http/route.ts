@@ -5,6 +5,9 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
 import type { Scope } from "../auth/scopes.ts";
+import type { Connection } from "../runtime/mod.ts";
+
+export type { Connection, ServerSocket, SocketHandlers } from "../runtime/mod.ts";
 
 /**
  * public: no key. bootstrap: the handler decides (first key only). any: any valid key.
@@ -15,26 +18,14 @@ export interface Policy {
   readonly ticket?: true;
 }
 
-/** What the runtime knows about a connection that a `Request` does not carry. */
-export interface Connection {
-  /** Peer IP address, without port; "" when unknown. */
-  readonly peer: string;
-  /** Lifts the idle timeout, for answers that may be silent for long. */
-  keepOpen(): void;
-  /** Turns the request into a WebSocket; false when it does not ask for one. */
-  upgrade(handlers: SocketHandlers, protocol?: string): boolean;
-}
-
-export interface SocketHandlers {
-  open(socket: ServerSocket): void;
-  message(socket: ServerSocket, text: string): void;
-  close(socket: ServerSocket): void;
-}
-
-export interface ServerSocket {
-  /** False when the peer reads too slowly and the frame was not queued. */
-  send(text: string): boolean;
-  close(code: number, reason: string): void;
+/** A request that the guard let through. */
+export interface Admitted {
+  /** Undefined only on `public` and `bootstrap` routes. */
+  readonly principal?: Principal;
+  /** For the answer: the key's rate limit. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The subprotocol to select when a WebSocket is opened. */
+  readonly protocol?: string;
 }
 
 export interface Call<Params, Query, Body> {
@@ -46,6 +37,8 @@ export interface Call<Params, Query, Body> {
   /** Undefined only on `public` and `bootstrap` routes. */
   readonly principal: Principal | undefined;
   readonly connection: Connection;
+  /** The WebSocket subprotocol to answer with. */
+  readonly protocol?: string;
 }
 
 /** A handler's answer other than "200 with this data". */
@@ -73,6 +66,8 @@ export interface RouteDocs {
   readonly exampleData?: unknown;
   /** For routes whose body is checked by the handler: the schema to show. */
   readonly bodySchema?: TSchema;
+  /** Likewise for the query. */
+  readonly querySchema?: TSchema;
 }
 
 export interface Route {

@@ -11,7 +11,10 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Until the answer's headers arrive; 30,000 unless said. A model load may need minutes. */
   readonly timeoutMs?: number;
-  /** Longest silence between two pieces of the body; 60,000 unless said. */
+  /**
+   * Longest silence between two pieces of the body; 60,000 unless said. A JSON answer must also be
+   * complete within both times together. On a socket: the longest silence, none unless said.
+   */
   readonly idleTimeoutMs?: number;
 }
 
@@ -46,7 +49,11 @@ export interface HttpClient {
   socket(path: string, options?: RequestOptions): Promise<BackendSocket>;
 }
 
-/** A WebSocket as a stream of messages; the iteration ends when the socket closes. */
+/**
+ * A WebSocket as a stream of messages; the iteration ends when the socket closes. A reader that is
+ * 1,024 messages or 32 MiB behind loses the oldest ones: a socket shows progress, asking tells the
+ * truth.
+ */
 export interface BackendSocket extends AsyncIterable<string | Uint8Array> {
   send(message: string | Uint8Array): void;
   /** Settles when the closing handshake is over. */

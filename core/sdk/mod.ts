@@ -30,3 +30,4 @@ export type {
 } from "./plugin.ts";
 export { API_VERSION, definePlugin } from "./plugin.ts";
 export { type PollOptions, poll } from "./poll.ts";
+export { matches, mismatch } from "./shape.ts";

@@ -27,7 +27,7 @@ CREATE TABLE jobs (
   -- Every grant and every cancel adds 1; a write that names an older epoch changes nothing.
   epoch INTEGER NOT NULL DEFAULT 0,
   attempts INTEGER NOT NULL DEFAULT 0,
-  -- Executions that ended with the death of the gateway's process.
+  -- Executions in a row that did not end in order: each began and then the gateway's process died.
   crashes INTEGER NOT NULL DEFAULT 0,
   -- Number of the newest event; the log has no gap.
   seq INTEGER NOT NULL,

@@ -1,0 +1,38 @@
+/** The command line: which command an argument list means. Without one, the gateway starts. */
+import type { CommandEnvironment } from "./environment.ts";
+import { EXIT, PROGRAM } from "./environment.ts";
+import { runKeysCommand } from "./keys.ts";
+
+export { type CommandEnvironment, EXIT, type Output } from "./environment.ts";
+export { runKeysCommand } from "./keys.ts";
+
+export interface CliEnvironment extends CommandEnvironment {
+  /** Starts the gateway; settles with the exit code when it has stopped. */
+  start(argv: string[]): Promise<number>;
+}
+
+const HELP = `Usage: ${PROGRAM} [command]
+
+  start            serve (the default)
+  keys <command>   create, list, revoke and rotate API keys; see: ${PROGRAM} keys --help
+  help             this text
+`;
+
+/** Returns the exit code of the process. */
+export async function runCli(argv: string[], environment: CliEnvironment): Promise<number> {
+  const [command = "start", ...rest] = argv;
+  switch (command) {
+    case "start":
+      return environment.start(rest);
+    case "keys":
+      return runKeysCommand(rest, environment);
+    case "help":
+    case "--help":
+    case "-h":
+      environment.stdout.write(HELP);
+      return EXIT.ok;
+    default:
+      environment.stderr.write(`There is no command "${command}".\n${HELP}`);
+      return EXIT.usage;
+  }
+}

@@ -1,0 +1,126 @@
+/** One configured backend: its plugin, its settings, and what is known of its health. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { GatewayError } from "../errors.ts";
+import type { BackendStatus } from "../events/mod.ts";
+import { messageOf } from "../log.ts";
+import type {
+  AnyCapability,
+  AnyPlugin,
+  Context,
+  Health,
+  ModelEntry,
+  VramCost,
+} from "../sdk/plugin.ts";
+
+/** Settings that every backend has, whatever its plugin. */
+export interface BackendSettings {
+  readonly url?: string;
+  readonly device: string;
+  readonly concurrency: number;
+  readonly queueWhenDown: boolean;
+  readonly queueTimeoutMs: number;
+  readonly attemptTimeoutMs: number;
+  readonly stallTimeoutMs: number;
+  readonly healthTimeoutMs: number;
+}
+
+export interface BackendState {
+  readonly status: BackendStatus;
+  /** Why it is degraded or down. */
+  readonly reason?: string;
+  readonly version?: string;
+  /** Wall-clock milliseconds of the last check; undefined before the first. */
+  readonly checkedAtMs?: number;
+}
+
+export interface Backend {
+  readonly name: string;
+  /** Undefined when the plugin is broken; then the state says why. */
+  readonly plugin: AnyPlugin | undefined;
+  readonly use: string;
+  readonly title: string;
+  readonly settings: BackendSettings;
+  state: BackendState;
+  capability(kind: string): AnyCapability | undefined;
+  context(keyId: string): Context<unknown>;
+  demand(kind: string, input: unknown): VramCost | undefined;
+  /** Runs plugin code so that a stray error can be traced to this backend. */
+  run<T>(work: () => T): T;
+  /** Asks the plugin now; never throws. */
+  health(): Promise<Health>;
+  /** Models by name, from a short-lived cache unless `fresh`; undefined when it has no list. */
+  models(fresh?: boolean): Promise<readonly ModelEntry[] | undefined>;
+}
+
+const MODELS_FRESH_MS = 10_000;
+const current = new AsyncLocalStorage<string>();
+
+/** The backend whose plugin code runs in this asynchronous context. */
+export function currentBackend(): string | undefined {
+  return current.getStore();
+}
+
+export interface BackendOptions {
+  readonly name: string;
+  readonly use: string;
+  readonly plugin: AnyPlugin | undefined;
+  /** Why there is no plugin. */
+  readonly broken?: string;
+  readonly settings: BackendSettings;
+  readonly context: (keyId: string) => Context<unknown>;
+  readonly monotonicMs: () => number;
+}
+
+export function createBackend(options: BackendOptions): Backend {
+  const { name, use, plugin, broken, settings, context, monotonicMs } = options;
+  const run = <T>(work: () => T): T => current.run(name, work);
+  // Health checks and lists are the gateway's own; no key asks.
+  const own = () => context("");
+  let cached: { readonly models: readonly ModelEntry[]; readonly atMs: number } | undefined;
+
+  return {
+    name,
+    use,
+    plugin,
+    title: plugin?.title ?? name,
+    settings,
+    state: broken === undefined ? { status: "starting" } : { status: "down", reason: broken },
+    run,
+    context,
+    capability: (kind) =>
+      plugin && Object.hasOwn(plugin.capabilities, kind) ? plugin.capabilities[kind] : undefined,
+    demand(kind, input) {
+      const cost = plugin?.capabilities[kind]?.vram?.(input, own().config);
+      return cost && cost.residentMiB + cost.workingMiB > 0 ? cost : undefined;
+    },
+    async health() {
+      if (!plugin) return { status: "down", reason: broken ?? "no plugin" };
+      const limitMs = settings.healthTimeoutMs;
+      try {
+        return await within(limitMs, (signal) => run(() => plugin.health(own(), signal)));
+      } catch (error) {
+        return { status: "down", reason: messageOf(error) };
+      }
+    },
+    async models(fresh = false) {
+      if (!plugin?.models) return undefined;
+      if (cached && !fresh && monotonicMs() - cached.atMs < MODELS_FRESH_MS) return cached.models;
+      const list = plugin.models.bind(plugin);
+      const limitMs = settings.healthTimeoutMs;
+      const models = await within(limitMs, (signal) => run(() => list(own(), signal)));
+      cached = { models, atMs: monotonicMs() };
+      return models;
+    },
+  };
+}
+
+/** Ends the wait even when the plugin ignores its signal. */
+async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const signal = AbortSignal.timeout(ms);
+  const late = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () =>
+      reject(new GatewayError("STALLED", `it did not answer within ${ms} ms`)),
+    );
+  });
+  return await Promise.race([(async () => work(signal))(), late]);
+}

@@ -1,0 +1,84 @@
+/** Asks every backend how it is, at an interval, and tells the bus when that changes. */
+import type { Clock } from "../clock.ts";
+import type { BackendStatus, Bus } from "../events/mod.ts";
+import type { Log } from "../log.ts";
+import type { Health } from "../sdk/plugin.ts";
+import type { Backend, BackendState } from "./backend.ts";
+
+/** A backend that does not work is looked at this often, so that it is found soon when it comes up. */
+const UNWELL_INTERVAL_MS = 2_000;
+
+export interface HealthLoop {
+  /** First look at every backend; settles when all have been seen. */
+  start(): Promise<void>;
+  /** Looks at one backend now. */
+  check(backend: Backend): Promise<void>;
+  stop(): void;
+}
+
+export interface HealthLoopOptions {
+  readonly backends: readonly Backend[];
+  readonly intervalMs: number;
+  readonly clock: Clock;
+  readonly bus: Bus;
+  readonly log: Log;
+}
+
+export function createHealthLoop(options: HealthLoopOptions): HealthLoop {
+  const { backends, intervalMs, clock, bus, log } = options;
+  const timers = new Map<string, ReturnType<typeof setTimeout>>();
+  const underWay = new Map<string, Promise<void>>();
+  let stopped = false;
+
+  async function look(backend: Backend): Promise<void> {
+    const health = await backend.health();
+    const before = backend.state;
+    const after = stateOf(health, clock.nowMs());
+    backend.state = after;
+    if (before.status !== after.status || before.reason !== after.reason) {
+      const { status, reason } = after;
+      bus.emit("backend.changed", { backend: backend.name, status, reason });
+      const quiet = usable(before.status) === usable(after.status);
+      log[quiet ? "debug" : "info"](`backend ${status}`, { backend: backend.name, reason });
+    }
+  }
+
+  /** One look at a time per backend; who asks during a look gets that one. */
+  function check(backend: Backend): Promise<void> {
+    const running = underWay.get(backend.name);
+    if (running) return running;
+    clearTimeout(timers.get(backend.name));
+    const looking = look(backend).finally(() => {
+      underWay.delete(backend.name);
+      if (stopped || !backend.plugin) return;
+      const well = usable(backend.state.status);
+      const pauseMs = well ? intervalMs : Math.min(intervalMs, UNWELL_INTERVAL_MS);
+      const timer = setTimeout(check, pauseMs, backend);
+      timer.unref();
+      timers.set(backend.name, timer);
+    });
+    underWay.set(backend.name, looking);
+    return looking;
+  }
+
+  return {
+    check,
+    start: async () => void (await Promise.all(backends.map(check))),
+    stop() {
+      stopped = true;
+      for (const timer of timers.values()) clearTimeout(timer);
+    },
+  };
+}
+
+/** Whether work may be sent there. */
+export function usable(status: BackendStatus): boolean {
+  return status === "ready" || status === "busy" || status === "degraded";
+}
+
+function stateOf(health: Health, checkedAtMs: number): BackendState {
+  if (health.status !== "ready") {
+    return { status: health.status, reason: health.reason, checkedAtMs };
+  }
+  return { status: health.busy ? "busy" : "ready", version: health.version, checkedAtMs };
+}

@@ -1,0 +1,160 @@
+/** Loads the configured backends and keeps watch over them. */
+import { sep } from "node:path";
+import type { TProperties } from "@sinclair/typebox";
+import type { Clock } from "../clock.ts";
+import type { BackendConfig, GatewayConfig, LoadedConfig, Problem } from "../config/mod.ts";
+import { nearest } from "../config/mod.ts";
+import type { ErrorCode } from "../errors.ts";
+import type { Bus } from "../events/mod.ts";
+import { type Log, messageOf } from "../log.ts";
+import { createHttpClient } from "../sdk/http-client.ts";
+import type { Context } from "../sdk/plugin.ts";
+import { type Backend, type BackendSettings, createBackend } from "./backend.ts";
+import { createHealthLoop, type HealthLoop } from "./health.ts";
+import { builtInPlugins, loadPlugin } from "./load.ts";
+
+export interface Host {
+  readonly backends: readonly Backend[];
+  get(name: string): Backend | undefined;
+  readonly health: HealthLoop;
+  /** An infrastructure failure was seen there: it is looked at now. */
+  failed(name: string, code: ErrorCode): void;
+  /** The backend whose plugin's file stands in the error's stack. */
+  blame(error: unknown): string | undefined;
+  /** Its plugin threw where nobody waits for it: degraded until the next good check. */
+  distrust(name: string, reason: string): void;
+  /** Stops the checks and ends what plugins started themselves. */
+  close(): Promise<void>;
+}
+
+export interface HostOptions {
+  readonly loaded: LoadedConfig;
+  /** Folder of the configuration file. */
+  readonly baseFolder: string;
+  readonly clock: Clock;
+  readonly bus: Bus;
+  readonly log: Log;
+  /** Asks for a capability on behalf of a key; see `Context.call`. */
+  readonly call: (keyId: string, capability: string, input: unknown) => Promise<unknown>;
+}
+
+/** The backends, or every mistake in their part of the configuration. */
+export async function openHost(
+  options: HostOptions,
+): Promise<{ readonly host: Host; readonly problems: readonly Problem[] }> {
+  const { loaded, clock, bus, log } = options;
+  const { config } = loaded;
+  const enabled = Object.entries(config.backends).filter(([, { enabled }]) => enabled);
+  const opened = await Promise.all(enabled.map(([name, own]) => open(name, own, options)));
+  const backends = opened.flatMap(({ backend }) => backend ?? []);
+  const byName = new Map(backends.map((backend) => [backend.name, backend]));
+  const intervalMs = config.health.interval_ms;
+  const health = createHealthLoop({ backends, intervalMs, clock, bus, log });
+
+  const host: Host = {
+    backends,
+    health,
+    get: (name) => byName.get(name),
+    failed(name, code) {
+      const backend = byName.get(name);
+      if (backend && code !== "BACKEND_BUSY") void health.check(backend);
+    },
+    blame(error) {
+      const stack = error instanceof Error ? (error.stack ?? "") : "";
+      return opened.find(({ folder }) => folder !== undefined && stack.includes(folder))?.backend
+        ?.name;
+    },
+    distrust(name, reason) {
+      const backend = byName.get(name);
+      if (!backend) return;
+      backend.state = {
+        ...backend.state,
+        status: "degraded",
+        reason: `its plugin failed: ${reason}`,
+      };
+      bus.emit("backend.changed", { backend: name, status: "degraded", reason });
+    },
+    async close() {
+      health.stop();
+      await Promise.all(backends.map((backend) => closeQuietly(backend, log)));
+    },
+  };
+  return { host, problems: opened.flatMap(({ problems }) => problems) };
+}
+
+async function open(
+  name: string,
+  own: BackendConfig,
+  { loaded, baseFolder, clock, log, call }: HostOptions,
+): Promise<{ backend?: Backend; folder?: string; problems: readonly Problem[] }> {
+  const plugin = await loadPlugin(own.use, baseFolder);
+  const path = ["backends", name, "use"];
+  if (plugin.kind === "missing") {
+    const guess = nearest(own.use, builtInPlugins());
+    const hint = guess
+      ? `did you mean "${guess}"?`
+      : `built-in plugins are ${builtInPlugins().join(", ")}`;
+    const message = `${plugin.message}; ${hint}`;
+    return { problems: [{ line: loaded.line(path), key: path.join("."), message }] };
+  }
+  const common = { name, use: own.use, monotonicMs: clock.monotonicMs };
+  if (plugin.kind === "broken") {
+    const settings = settingsOf(own, loaded.config, undefined, 1);
+    log.error("a plugin is broken", { backend: name, reason: plugin.reason });
+    const backend = createBackend({
+      ...common,
+      settings,
+      plugin: undefined,
+      broken: plugin.reason,
+      context: () => {
+        throw new Error(plugin.reason);
+      },
+    });
+    return { backend, problems: [] };
+  }
+  const literal = plugin.plugin;
+  const { settings: config, problems } = loaded.backend(name, literal.config as TProperties);
+  const settings = settingsOf(own, loaded.config, literal.defaultUrl, literal.concurrency ?? 1);
+  const http = createHttpClient({
+    baseUrl: settings.url ?? "http://unconfigured.invalid",
+    title: literal.title,
+    headers: own.headers,
+  });
+  const backendLog = log.with({ backend: name });
+  const context = (keyId: string): Context<unknown> => ({
+    backend: name,
+    config,
+    http,
+    log: backendLog,
+    call: <T>(capability: string, input: unknown) => call(keyId, capability, input) as Promise<T>,
+  });
+  const backend = createBackend({ ...common, plugin: literal, settings, context });
+  return { backend, folder: `${plugin.folder}${sep}`, problems };
+}
+
+function settingsOf(
+  own: BackendConfig,
+  config: GatewayConfig,
+  defaultUrl: string | undefined,
+  concurrency: number,
+): BackendSettings {
+  const [firstDevice = "gpu0"] = Object.keys(config.devices);
+  return {
+    url: own.url ?? defaultUrl,
+    device: own.device ?? firstDevice,
+    concurrency: own.concurrency ?? concurrency,
+    queueWhenDown: own.when_down === "queue",
+    queueTimeoutMs: own.queue_timeout_ms ?? config.jobs.queue_timeout_ms,
+    attemptTimeoutMs: own.attempt_timeout_ms ?? config.jobs.attempt_timeout_ms,
+    stallTimeoutMs: own.stall_timeout_ms ?? config.jobs.stall_timeout_ms,
+    healthTimeoutMs: config.health.timeout_ms,
+  };
+}
+
+async function closeQuietly(backend: Backend, log: Log): Promise<void> {
+  try {
+    await backend.run(() => backend.plugin?.close?.(backend.context("")));
+  } catch (error) {
+    log.warn("a plugin did not close", { backend: backend.name, error: messageOf(error) });
+  }
+}

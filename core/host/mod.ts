@@ -1,0 +1,15 @@
+export { type Backend, currentBackend } from "./backend.ts";
+export {
+  type Catalogue,
+  createCatalogue,
+  type Offer,
+  type Resolved,
+  requestSchema,
+  type Service,
+} from "./catalogue.ts";
+export { endpointRoutes } from "./endpoints.ts";
+export { usable } from "./health.ts";
+export { type Host, openHost } from "./host.ts";
+export { builtInPlugins, type LoadedPlugin, loadPlugin } from "./load.ts";
+export { checkManifest } from "./manifest.ts";
+export { backendRoutes, backendSchema, backendToWire } from "./routes.ts";

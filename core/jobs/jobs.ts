@@ -1,0 +1,273 @@
+/** The job bus: accept, watch, cancel, recover, drain, forget. */
+import type { Clock } from "../clock.ts";
+import { GatewayError } from "../errors.ts";
+import type { Bus } from "../events/mod.ts";
+import type { Ids } from "../ids.ts";
+import { type Log, messageOf } from "../log.ts";
+import type { VramCost } from "../sdk/plugin.ts";
+import type { Database } from "../storage/mod.ts";
+import { createHub, type Hub, isLastEvent } from "./hub.ts";
+import type { AdmissionPort, ArtifactsPort, BackendsPort } from "./ports.ts";
+import { createPreviews, type Previews } from "./previews.ts";
+import { createQueue } from "./queue.ts";
+import { createRunner } from "./runner.ts";
+import { type JobWire, jobToWire } from "./schema.ts";
+import { isTerminal } from "./state.ts";
+import { type Change, createJobStore, type JobFilter, type JobRow } from "./store.ts";
+
+/** One accepted request for a capability, checked and with its backend chosen. */
+export interface Work {
+  readonly keyId: string;
+  /** Unfinished jobs that the key may have; 0 means unlimited. */
+  readonly activeLimit: number;
+  readonly capability: string;
+  readonly backend: string;
+  readonly model?: string;
+  readonly input: Record<string, unknown>;
+  readonly demand?: VramCost;
+  readonly priority: number;
+  readonly startByMs?: number;
+  readonly timeoutMs?: number;
+  readonly tag?: string;
+  readonly retriedFrom?: string;
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
+}
+
+export interface Jobs {
+  /** Settles after the commit: an accepted job is on disk. */
+  submit(work: Work): Promise<{ readonly row: JobRow; readonly replayed: boolean }>;
+  get(id: string): JobRow | undefined;
+  list(filter: JobFilter): readonly JobRow[];
+  wire(row: JobRow): JobWire;
+  /** Throws JOB_ALREADY_FINISHED when it lost the race. */
+  cancel(id: string, reason: string): Promise<JobRow>;
+  /** Removes a finished job and its artifacts. */
+  purge(id: string): Promise<void>;
+  /** The job as soon as it has ended, or as it is after `waitMs`. */
+  ended(id: string, waitMs: number): Promise<JobRow | undefined>;
+  readonly hub: Hub;
+  readonly previews: Previews;
+  counts(): { readonly pending: number; readonly running: number };
+  /** Takes up what the last process left; to be called before listening. */
+  recover(): Promise<void>;
+  /** No new work; waits for what runs, up to the configured time. */
+  drain(): Promise<void>;
+  readonly draining: boolean;
+}
+
+export interface JobsOptions {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly random: () => number;
+  readonly admission: AdmissionPort;
+  readonly artifacts: ArtifactsPort;
+  readonly backends: BackendsPort;
+  readonly settings: {
+    readonly maxPending: number;
+    readonly cancelGraceMs: number;
+    readonly drainTimeoutMs: number;
+    readonly retentionMs: number;
+  };
+}
+
+const CRASHES_BEFORE_POISON = 3;
+const SWEEP_MS = 60_000;
+const SWEEP_BATCH = 500;
+const IDEMPOTENCY_MS = 24 * 3_600_000;
+const RETRY_AFTER_MS = 5_000;
+
+export function createJobs(options: JobsOptions): Jobs {
+  const { database, clock, ids, bus, log, admission, artifacts, backends, settings } = options;
+  const store = createJobStore(database, clock);
+  const hub = createHub(store.events);
+  const previews = createPreviews();
+  /** Unfinished jobs per key, kept in step with the rows. */
+  const active = new Map<string, number>();
+  let draining = false;
+
+  function count(keyId: string, by: 1 | -1): void {
+    const left = (active.get(keyId) ?? 0) + by;
+    if (left > 0) active.set(keyId, left);
+    else active.delete(keyId);
+  }
+
+  function publish({ row, event }: Change): void {
+    if (isLastEvent(event)) count(row.keyId, -1);
+    bus.emit("job.event", event);
+    hub.publish(event);
+  }
+
+  function demandOf(row: JobRow): VramCost | undefined {
+    return backends.get(row.backend)?.demand(row.capability, row.input);
+  }
+
+  const runner = createRunner({
+    store,
+    artifacts,
+    previews,
+    backends,
+    clock,
+    log,
+    random: options.random,
+    cancelGraceMs: settings.cancelGraceMs,
+    publish,
+    requeued: (row) => draining || queue.add({ row, demand: demandOf(row), resume: false }),
+  });
+
+  const queue = createQueue({
+    admission,
+    clock,
+    log,
+    granted: runner.start,
+    expired(jobId) {
+      queue.remove(jobId);
+      const message = "The job did not start before its `start_by`";
+      const error = { code: "QUEUE_TIMEOUT", message, details: { retryable: true } };
+      store.finish(jobId, { status: "failed", epoch: undefined, error }).then(
+        (change) => change && publish(change),
+        (error) => log.error("an expired job was not ended", { error: messageOf(error) }),
+      );
+    },
+  });
+
+  function refuse({ keyId, activeLimit }: Work): void {
+    if (draining) throw new GatewayError("SHUTTING_DOWN", undefined, { retryAfterMs: 10_000 });
+    if (activeLimit > 0 && (active.get(keyId) ?? 0) >= activeLimit) {
+      const message = `This key has ${activeLimit} unfinished jobs, which is its limit`;
+      throw new GatewayError("QUOTA_EXCEEDED", message, { retryAfterMs: RETRY_AFTER_MS });
+    }
+    if (queue.size >= settings.maxPending) {
+      const message = `${queue.size} jobs are waiting, which is the limit (jobs.max_pending)`;
+      throw new GatewayError("QUEUE_FULL", message, { retryAfterMs: RETRY_AFTER_MS });
+    }
+  }
+
+  async function submit(work: Work) {
+    refuse(work);
+    const { demand, activeLimit: _, ...job } = work;
+    // Counted before the commit, or parallel requests would pass the limit together.
+    count(work.keyId, 1);
+    const inserted = await store.insert({ id: ids.uuid(), ...job }).catch((error) => {
+      count(work.keyId, -1);
+      throw error;
+    });
+    if (inserted.kind === "inserted") {
+      publish(inserted.change);
+      const { row } = inserted.change;
+      if (!draining) queue.add({ row, demand, resume: false });
+      return { row, replayed: false };
+    }
+    count(work.keyId, -1);
+    if (inserted.kind === "mismatch") throw new GatewayError("IDEMPOTENCY_MISMATCH");
+    return { row: inserted.row, replayed: true };
+  }
+
+  function wire(row: JobRow): JobWire {
+    const waiting = row.status === "pending" ? admission.waiting(row.id) : undefined;
+    return jobToWire(row, { waiting, hasPreview: previews.get(row.id) !== undefined });
+  }
+
+  /** A job that ran when the last process ended: its plugin adopts the work or starts it again. */
+  async function takeUp(row: JobRow): Promise<void> {
+    if (row.crashes >= CRASHES_BEFORE_POISON) {
+      const message = `The gateway's process ended ${row.crashes} times while it ran this job`;
+      const error = { code: "POISON_JOB", message, details: { retryable: false } };
+      const change = await store.finish(row.id, { status: "failed", epoch: row.epoch, error });
+      if (change) publish(change);
+      return;
+    }
+    const resume = backends.get(row.backend)?.capability(row.capability)?.restart === "resume";
+    const change = await store.requeue(row.id, row.epoch, {
+      reason: "The gateway was restarted",
+      runAfterMs: clock.nowMs(),
+      counted: true,
+      orderly: false,
+      forgetSteps: !resume,
+    });
+    if (!change) return;
+    publish(change);
+    queue.add({ row: change.row, demand: demandOf(change.row), resume: true });
+  }
+
+  async function sweep(): Promise<void> {
+    for (;;) {
+      const old = store.finishedBefore(clock.nowMs() - settings.retentionMs, SWEEP_BATCH);
+      for (const id of old) await artifacts.removeOfJob(id);
+      if (old.length > 0) await store.remove(old);
+      if (old.length < SWEEP_BATCH) break;
+    }
+    await store.forgetIdempotencyBefore(clock.nowMs() - IDEMPOTENCY_MS);
+  }
+
+  const sweeper = setInterval(() => {
+    sweep().catch((error) => log.warn("old jobs were not removed", { error: messageOf(error) }));
+  }, SWEEP_MS);
+  sweeper.unref();
+
+  return {
+    submit,
+    wire,
+    hub,
+    previews,
+    get: store.get,
+    list: store.list,
+    async cancel(id, reason) {
+      const change = await store.cancel(id, reason);
+      if (!change) {
+        const row = store.get(id);
+        if (!row) throw new GatewayError("NOT_FOUND", `No job ${id}`);
+        const message = `The job has already ended: it is ${row.status}`;
+        throw new GatewayError("JOB_ALREADY_FINISHED", message, { details: { job: wire(row) } });
+      }
+      publish(change);
+      queue.remove(id);
+      runner.cancel(id);
+      return change.row;
+    },
+    async purge(id) {
+      const row = store.get(id);
+      if (row && !isTerminal(row.status)) throw new GatewayError("JOB_NOT_FINISHED");
+      await artifacts.removeOfJob(id);
+      await store.remove([id]);
+    },
+    ended: (id, waitMs) =>
+      new Promise((resolve) => {
+        const row = store.get(id);
+        if (!row || isTerminal(row.status)) return resolve(row);
+        const finish = () => {
+          clearTimeout(timer);
+          leave();
+          resolve(store.get(id));
+        };
+        const timer = setTimeout(finish, waitMs);
+        const leave = hub.follow(id, row.seq, { event() {}, end: () => queueMicrotask(finish) });
+      }),
+    counts: () => ({ pending: queue.size, running: runner.running }),
+    async recover() {
+      const rows = store.unfinished();
+      for (const row of rows) count(row.keyId, 1);
+      const running = rows.filter((row) => row.status === "running");
+      // First, so that their backends are not given to others in between.
+      await Promise.all(running.map(takeUp));
+      for (const row of rows) {
+        if (row.status === "pending") queue.add({ row, demand: demandOf(row), resume: false });
+      }
+      if (rows.length > 0) {
+        log.info("took up unfinished jobs", { unfinished: rows.length, running: running.length });
+      }
+    },
+    async drain() {
+      draining = true;
+      clearInterval(sweeper);
+      queue.stop();
+      await runner.drain(settings.drainTimeoutMs);
+      await store.forgiveRunning();
+    },
+    get draining() {
+      return draining;
+    },
+  };
+}

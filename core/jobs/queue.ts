@@ -1,0 +1,109 @@
+/**
+ * Pending jobs in memory: each waits for its time (after a retry) and then for a lease. The row on disk
+ * is the truth; this only knows whom to wake. Deadlines are monotonic: a clock that jumps expires
+ * nothing early.
+ */
+import type { Clock } from "../clock.ts";
+import { GatewayError } from "../errors.ts";
+import { type Log, messageOf } from "../log.ts";
+import type { VramCost } from "../sdk/plugin.ts";
+import type { AdmissionPort, LeasePort } from "./ports.ts";
+import type { JobRow } from "./store.ts";
+
+/** How often deadlines are looked at. */
+const SWEEP_MS = 250;
+
+export interface QueueItem {
+  readonly row: JobRow;
+  readonly demand?: VramCost;
+  /** True for work that was running when the gateway stopped. */
+  readonly resume: boolean;
+}
+
+export interface Queue {
+  add(item: QueueItem): void;
+  /** Forgets the job; a lease that it was about to get is given back. */
+  remove(jobId: string): void;
+  /** No further grants. */
+  stop(): void;
+  readonly size: number;
+}
+
+export interface QueuePorts {
+  readonly admission: AdmissionPort;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Owns the lease from then on. */
+  readonly granted: (jobId: string, lease: LeasePort) => void;
+  /** `start_by` has passed. */
+  readonly expired: (jobId: string) => void;
+}
+
+interface Place {
+  readonly abort: AbortController;
+  readonly startByMs: number;
+}
+
+export function createQueue({ admission, clock, log, granted, expired }: QueuePorts): Queue {
+  const places = new Map<string, Place>();
+
+  async function wait({ row, demand, resume }: QueueItem, signal: AbortSignal): Promise<void> {
+    const pauseMs = (row.runAfter ?? 0) - clock.nowMs();
+    if (pauseMs > 0) await pause(pauseMs, signal);
+    const request = { jobId: row.id, backend: row.backend, demand, priority: row.priority, resume };
+    const lease = await admission.acquire(request, signal);
+    places.delete(row.id);
+    granted(row.id, lease);
+  }
+
+  const sweep = setInterval(() => {
+    const now = clock.monotonicMs();
+    for (const [jobId, place] of places) if (place.startByMs <= now) expired(jobId);
+  }, SWEEP_MS);
+  sweep.unref();
+
+  return {
+    get size() {
+      return places.size;
+    },
+    add(item) {
+      const { row } = item;
+      const abort = new AbortController();
+      // Only a job that has not run yet can miss its start.
+      const remainingMs =
+        row.startBy === null || row.attempts > 0
+          ? Number.POSITIVE_INFINITY
+          : row.startBy - clock.nowMs();
+      places.set(row.id, { abort, startByMs: clock.monotonicMs() + remainingMs });
+      wait(item, abort.signal).catch((error) => {
+        if (!abort.signal.aborted) {
+          log.error("a job cannot wait", { job: row.id, error: messageOf(error) });
+        }
+      });
+    },
+    remove(jobId) {
+      places.get(jobId)?.abort.abort(new GatewayError("CANCELLED"));
+      places.delete(jobId);
+    },
+    stop() {
+      clearInterval(sweep);
+      for (const { abort } of places.values()) abort.abort(new GatewayError("SHUTTING_DOWN"));
+      places.clear();
+    },
+  };
+}
+
+/** Like a promised timer, but a far date does not overflow it. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,267 @@
+/**
+ * Executes granted jobs. A job's end is written as soon as it is known; its lease ends only when `run`
+ * has settled, because a Gradio function, a ComfyUI node or a model load goes on after it was asked to
+ * stop. See DESIGN.md for the table of endings.
+ */
+import type { Clock } from "../clock.ts";
+import { CATALOGUE, type ErrorCode, GatewayError } from "../errors.ts";
+import { type Log, messageOf } from "../log.ts";
+import { BackendError } from "../sdk/errors.ts";
+import { createAttempt } from "./attempt.ts";
+import type { ArtifactsPort, BackendPort, BackendsPort, LeasePort } from "./ports.ts";
+import type { Previews } from "./previews.ts";
+import { type Failure, judge } from "./retry.ts";
+import type { Change, JobRow, JobStore } from "./store.ts";
+
+export interface RunnerPorts {
+  readonly store: JobStore;
+  readonly artifacts: ArtifactsPort;
+  readonly previews: Previews;
+  readonly backends: BackendsPort;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** 0..1, for the jitter of retries. */
+  readonly random: () => number;
+  readonly cancelGraceMs: number;
+  readonly publish: (change: Change) => void;
+  /** The job is pending again. */
+  readonly requeued: (row: JobRow) => void;
+}
+
+export interface Runner {
+  /** Claims the job and runs it; owns the lease. */
+  start(jobId: string, lease: LeasePort): void;
+  /** The job was cancelled: its work is told to stop. */
+  cancel(jobId: string): void;
+  readonly running: number;
+  /** Settles when nothing runs any more, or after `graceMs`; what still runs keeps its row. */
+  drain(graceMs: number): Promise<void>;
+}
+
+/** Why an attempt was aborted: its job was cancelled (its end is written), or it took too long. */
+type Abort = { readonly kind: "cancelled" } | { readonly kind: "expired"; failure: Failure };
+
+interface Execution {
+  readonly abort: (why: Abort) => void;
+  /** Settles when the end is written and `run` has settled, or the backend is known to be idle. */
+  readonly over: Promise<unknown>;
+}
+
+/** How often an attempt's silence is looked at. */
+const WATCH_MS = 250;
+/** Longest that an orphan lease is held against a backend that cannot say whether it computes. */
+const ORPHAN_LIMIT_MS = 10 * 60_000;
+const ORPHAN_POLL_MS = 2_000;
+const WRITE_RETRY_MS = 1_000;
+
+export function createRunner(ports: RunnerPorts): Runner {
+  const { store, backends, clock, log } = ports;
+  const executions = new Map<string, Execution>();
+
+  async function begin(jobId: string, lease: LeasePort): Promise<void> {
+    const claimed = await written(() => store.claim(jobId, lease.device));
+    if (!claimed) return lease.release();
+    ports.publish(claimed);
+    const backend = backends.get(claimed.row.backend);
+    const run = backend?.capability(claimed.row.capability)?.run;
+    if (!backend || !run) {
+      const message = `Backend "${claimed.row.backend}" no longer offers ${claimed.row.capability}`;
+      await written(() => conclude(claimed.row, { code: "SERVICE_UNAVAILABLE", message }));
+      return lease.release();
+    }
+    execute(claimed.row, backend, run, lease);
+  }
+
+  function execute(
+    row: JobRow,
+    backend: BackendPort,
+    run: NonNullable<ReturnType<BackendPort["capability"]>>["run"],
+    lease: LeasePort,
+  ): void {
+    const controller = new AbortController();
+    const attempt = createAttempt(row, controller.signal, ports);
+    let aborted: (why: Abort) => void = () => {};
+    const abortion = new Promise<Abort>((resolve) => {
+      aborted = resolve;
+    });
+
+    // A plugin may throw at once, reject later, or return a plain value.
+    const settled = (async () =>
+      backend.run(() => run(attempt.job, backend.context(row.keyId))))().then(
+      (output) => ({ output }),
+      (error: unknown) => ({ failure: failureOf(error, backend) }),
+    );
+
+    const abort = (why: Abort) => {
+      if (controller.signal.aborted) return;
+      controller.abort(
+        why.kind === "expired"
+          ? new GatewayError(why.failure.code, why.failure.message)
+          : new GatewayError("CANCELLED"),
+      );
+      aborted(why);
+      void attempt.stop();
+    };
+    const unwatch = watch(row, backend, attempt, (failure) => abort({ kind: "expired", failure }));
+
+    const ended = Promise.race([settled, abortion]).then(async (end) => {
+      unwatch();
+      attempt.flush();
+      if ("output" in end) {
+        const output = outputOf(end.output, attempt.artifacts);
+        await written(() => complete(row, output));
+      }
+      if ("failure" in end) await written(() => conclude(row, end.failure));
+      ports.previews.remove(row.id);
+    });
+    const idle = untilIdle(settled, abortion, backend, row.id);
+    const over = Promise.allSettled([ended, idle]).then(() => {
+      executions.delete(row.id);
+      lease.release();
+    });
+    executions.set(row.id, { abort, over });
+  }
+
+  /** A full or failing disk must not lose a job's end: tries again until it is written. */
+  async function written<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        log.error("a change of a job was not written; trying again", { error: messageOf(error) });
+        await new Promise((resolve) => setTimeout(resolve, WRITE_RETRY_MS));
+      }
+    }
+  }
+
+  async function complete(row: JobRow, output: unknown): Promise<void> {
+    const end = { status: "completed", epoch: row.epoch, output } as const;
+    const change = await store.finish(row.id, end);
+    if (change) ports.publish(change);
+    else log.info("a late result was dropped", { job: row.id, epoch: row.epoch });
+  }
+
+  /** Writes what a failed attempt leads to: another attempt, or the job's end. */
+  async function conclude(row: JobRow, failure: Failure): Promise<void> {
+    if (CATALOGUE[failure.code].status === 503) backends.failed(row.backend, failure.code);
+    const verdict = judge(failure, {
+      attempts: row.attempts,
+      rerun: row.timeoutMs === null,
+      random: ports.random(),
+    });
+    log.warn("an attempt failed", {
+      job: row.id,
+      backend: row.backend,
+      attempt: row.attempts,
+      code: failure.code,
+      error: failure.message,
+      verdict: verdict.kind,
+    });
+    if (verdict.kind === "retry") {
+      const change = await store.requeue(row.id, row.epoch, {
+        reason: failure.message,
+        runAfterMs: clock.nowMs() + verdict.delayMs,
+        counted: verdict.counted,
+        orderly: true,
+        forgetSteps: true,
+      });
+      if (!change) return;
+      ports.publish(change);
+      return ports.requeued(change.row);
+    }
+    const { code, message, details } = failure;
+    const error = { code, message, details: { ...details, retryable: CATALOGUE[code].retryable } };
+    const change = await store.finish(row.id, { status: "failed", epoch: row.epoch, error });
+    if (change) ports.publish(change);
+  }
+
+  /** Watches for an attempt that takes too long or falls silent. */
+  function watch(
+    row: JobRow,
+    backend: BackendPort,
+    attempt: { readonly lastActiveMs: number },
+    expire: (failure: Failure) => void,
+  ): () => void {
+    const startedMs = clock.monotonicMs();
+    const limitMs = row.timeoutMs ?? backend.attemptTimeoutMs;
+    const timer = setInterval(() => {
+      const now = clock.monotonicMs();
+      if (now - startedMs >= limitMs) {
+        const message = `${backend.title} did not finish within ${limitMs} ms`;
+        expire({ code: "ATTEMPT_TIMEOUT", message });
+      } else if (now - attempt.lastActiveMs >= backend.stallTimeoutMs) {
+        const message = `${backend.title} made no progress for ${backend.stallTimeoutMs} ms`;
+        expire({ code: "STALLED", message });
+      }
+    }, WATCH_MS);
+    timer.unref();
+    return () => clearInterval(timer);
+  }
+
+  /** After an abort that `run` ignores, the lease is an orphan until the backend is known idle. */
+  async function untilIdle(
+    settled: Promise<unknown>,
+    abortion: Promise<Abort>,
+    backend: BackendPort,
+    jobId: string,
+  ): Promise<void> {
+    let done = false;
+    const finished = settled.then(() => {
+      done = true;
+    });
+    await Promise.race([finished, abortion]);
+    if (await within(finished, ports.cancelGraceMs)) return;
+    log.warn("the backend goes on after it was asked to stop; its lease is kept", { job: jobId });
+    const untilMs = clock.monotonicMs() + ORPHAN_LIMIT_MS;
+    while (!done && clock.monotonicMs() < untilMs && (await backend.busy())) {
+      await within(finished, ORPHAN_POLL_MS);
+    }
+  }
+
+  return {
+    get running() {
+      return executions.size;
+    },
+    start(jobId, lease) {
+      begin(jobId, lease).catch((error) => {
+        log.error("a job could not be started", { job: jobId, error: messageOf(error) });
+        lease.release();
+      });
+    },
+    cancel: (jobId) => executions.get(jobId)?.abort({ kind: "cancelled" }),
+    async drain(graceMs) {
+      await within(Promise.all([...executions.values()].map(({ over }) => over)), graceMs);
+    },
+  };
+}
+
+/** True when the promise settles in time. */
+async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false);
+  });
+  const result = await Promise.race([promise.then(() => true), timeout]);
+  clearTimeout(timer);
+  return result;
+}
+
+/** What `run` returned, with the files that it stored beside it. */
+function outputOf(result: unknown, artifacts: readonly Record<string, unknown>[]): unknown {
+  const plain = typeof result === "object" && result !== null && !Array.isArray(result);
+  const own = plain ? result : result === undefined ? {} : { result };
+  return artifacts.length === 0 ? own : { ...own, artifacts };
+}
+
+/** Plugin errors keep their code; anything else is the plugin's own fault and stays vague outside. */
+function failureOf(error: unknown, { title }: BackendPort): Failure {
+  if (BackendError.is(error)) {
+    const { code, message, details, retryAfterMs } = error;
+    return { code, message, details, retryAfterMs };
+  }
+  if (error instanceof GatewayError) {
+    return { code: error.code, message: error.message, details: error.details };
+  }
+  const code: ErrorCode = "INTERNAL";
+  return { code, message: `The plugin for ${title} failed: ${messageOf(error)}` };
+}

@@ -1,0 +1,95 @@
+/**
+ * A job's events as Server-Sent Events (WHATWG HTML, section 9.2): `id` is the event's number, so a
+ * client that reconnects with `Last-Event-ID` misses nothing.
+ */
+import type { Connection } from "../http/route.ts";
+import type { Hub } from "./hub.ts";
+
+const HEARTBEAT_MS = 15_000;
+/** Events that may wait for a slow reader; then the stream is closed and the client resumes. */
+const MAX_WAITING = 2_000;
+
+export interface EventStreamOptions {
+  readonly hub: Hub;
+  readonly jobId: string;
+  /** Number of the last event that the client has. */
+  readonly after: number;
+  readonly connection: Connection;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The client went away before the last event. */
+  readonly abandoned?: () => void;
+}
+
+export interface EventStreams {
+  open(options: EventStreamOptions): Response;
+  /** Ends every open stream after its current event. */
+  closeAll(): void;
+}
+
+export function createEventStreams(): EventStreams {
+  const open = new Set<() => void>();
+
+  function stream({ hub, jobId, after, connection, headers, abandoned }: EventStreamOptions) {
+    const encoder = new TextEncoder();
+    let leave = () => {};
+    let heartbeat: ReturnType<typeof setInterval> | undefined;
+    let close = () => {};
+
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start(controller) {
+          let ended = false;
+          const write = (text: string) => {
+            if (!ended) controller.enqueue(encoder.encode(text));
+          };
+          close = () => {
+            if (ended) return;
+            ended = true;
+            release();
+            controller.close();
+          };
+          write("retry: 2000\n\n");
+          heartbeat = setInterval(() => write(": still here\n\n"), HEARTBEAT_MS);
+          open.add(close);
+          leave = hub.follow(jobId, after, {
+            event(event, json) {
+              write(`id: ${event.seq}\nevent: ${event.type}\ndata: ${json}\n\n`);
+              if ((controller.desiredSize ?? 0) < -MAX_WAITING) close();
+            },
+            end: () => close(),
+          });
+          if (ended) leave();
+        },
+        cancel() {
+          release();
+          abandoned?.();
+        },
+      },
+      new CountQueuingStrategy({ highWaterMark: 1 }),
+    );
+
+    function release(): void {
+      clearInterval(heartbeat);
+      open.delete(close);
+      leave();
+    }
+
+    connection.keepOpen();
+    return new Response(body, {
+      headers: {
+        ...headers,
+        "content-type": "text/event-stream; charset=utf-8",
+        "cache-control": "no-store",
+        // A proxy that buffers would hold the events back.
+        "x-accel-buffering": "no",
+      },
+    });
+  }
+
+  return {
+    open: stream,
+    closeAll() {
+      for (const close of [...open]) close();
+    },
+  };
+}

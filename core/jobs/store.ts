@@ -1,0 +1,403 @@
+/**
+ * Jobs on disk. Every change is one compare-and-set statement plus its event, in one commit: a change
+ * that names an old epoch or meets a finished job changes nothing and returns undefined.
+ */
+import { and, desc, eq, gte, inArray, lt, type SQL } from "drizzle-orm";
+import type { Clock } from "../clock.ts";
+import type { JobEvent, JobEventType } from "../events/mod.ts";
+import { type Database, tables } from "../storage/mod.ts";
+import type { Phase, Status } from "./state.ts";
+
+export type JobRow = typeof tables.jobs.$inferSelect;
+export type JobError = NonNullable<JobRow["error"]>;
+
+export interface NewJob {
+  readonly id: string;
+  readonly keyId: string;
+  readonly capability: string;
+  readonly backend: string;
+  readonly model?: string;
+  readonly priority: number;
+  readonly input: Record<string, unknown>;
+  readonly tag?: string;
+  readonly retriedFrom?: string;
+  readonly startByMs?: number;
+  readonly timeoutMs?: number;
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
+}
+
+/** A committed change: the row after it and the event that tells it. */
+export interface Change {
+  readonly row: JobRow;
+  readonly event: JobEvent;
+}
+
+export type Insertion =
+  | { readonly kind: "inserted"; readonly change: Change }
+  | { readonly kind: "replayed"; readonly row: JobRow }
+  | { readonly kind: "mismatch" };
+
+export interface JobFilter {
+  /** Undefined: everybody's. */
+  readonly keyId?: string;
+  readonly status?: readonly Status[];
+  readonly capability?: string;
+  readonly backend?: string;
+  readonly tag?: string;
+  readonly sinceMs?: number;
+  /** Only jobs older than this id. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
+export interface JobStore {
+  insert(job: NewJob): Promise<Insertion>;
+  claim(id: string, device: string | undefined): Promise<Change | undefined>;
+  /** `epoch` undefined: whatever the attempt, as a pending job is finished. */
+  finish(id: string, end: Ending): Promise<Change | undefined>;
+  cancel(id: string, reason: string): Promise<Change | undefined>;
+  requeue(id: string, epoch: number, requeue: Requeue): Promise<Change | undefined>;
+  /** An event without a change of status; survives the process, not a power loss. */
+  append(id: string, epoch: number, entry: Entry): Promise<Change | undefined>;
+  /** Persists a step's result; false when the attempt is stale. */
+  saveStep(id: string, epoch: number, name: string, value: unknown): Promise<boolean>;
+  step(id: string, name: string): { readonly value: unknown } | undefined;
+  get(id: string): JobRow | undefined;
+  list(filter: JobFilter): readonly JobRow[];
+  events(id: string, after: number, limit: number): readonly JobEvent[];
+  /** The gateway stops in order: the attempts that it leaves running are not crashes. */
+  forgiveRunning(): Promise<void>;
+  /** Pending and running jobs, oldest first. */
+  unfinished(): readonly JobRow[];
+  /** Ids of jobs that ended before this time. */
+  finishedBefore(timeMs: number, limit: number): readonly string[];
+  remove(ids: readonly string[]): Promise<void>;
+  forgetIdempotencyBefore(timeMs: number): Promise<void>;
+}
+
+export type Ending =
+  | { readonly status: "completed"; readonly epoch: number; readonly output: unknown }
+  | { readonly status: "failed"; readonly epoch: number | undefined; readonly error: JobError };
+
+export interface Requeue {
+  readonly reason: string;
+  readonly runAfterMs: number;
+  /** Whether the attempt counts. */
+  readonly counted: boolean;
+  /** False after the death of the gateway's process: `crashes` is kept then. */
+  readonly orderly: boolean;
+  /** Forget the steps: the backend's side of the failed attempt is not to be adopted. */
+  readonly forgetSteps: boolean;
+}
+
+export interface Entry {
+  readonly type: JobEventType;
+  readonly data: Record<string, unknown>;
+  readonly phase?: Phase;
+  readonly progress?: JobRow["progress"];
+}
+
+type Values = Record<string, string | number | null>;
+
+const COLUMNS = Object.entries(tables.jobs)
+  .flatMap(([field, column]) =>
+    typeof column === "object" && "name" in column ? [`${column.name} AS "${field}"`] : [],
+  )
+  .join(", ");
+
+const STAMP = "seq = seq + 1, updated_at = MAX(updated_at, :now)";
+
+export function createJobStore(database: Database, clock: Clock): JobStore {
+  const { sqlite, queries, write } = database;
+  const prepare = (sql: string) => sqlite.prepare(sql);
+
+  const insertJob = prepare(
+    `INSERT INTO jobs (id, key_id, capability, backend, model, status, phase, priority, seq, input,
+       tag, retried_from, start_by, timeout_ms, created_at, updated_at)
+     VALUES (:id, :keyId, :capability, :backend, :model, 'pending', 'queued', :priority, 1, :input,
+       :tag, :retriedFrom, :startBy, :timeoutMs, :now, :now)`,
+  );
+  const insertEvent = prepare(
+    "INSERT INTO job_events (job_id, seq, type, data, created_at) VALUES (?, ?, ?, ?, ?)",
+  );
+  const selectJob = prepare(`SELECT ${COLUMNS} FROM jobs WHERE id = ?`);
+  const claimJob = prepare(
+    `UPDATE jobs SET status = 'running', phase = 'generating', epoch = epoch + 1,
+       attempts = attempts + 1, crashes = crashes + 1, device = :device, progress = NULL, run_after = NULL,
+       started_at = COALESCE(started_at, MAX(updated_at, :now)), ${STAMP}
+     WHERE id = :id AND status = 'pending' RETURNING ${COLUMNS}`,
+  );
+  const completeJob = prepare(
+    `UPDATE jobs SET status = 'completed', phase = NULL, output = :output,
+       finished_at = MAX(updated_at, :now), ${STAMP}
+     WHERE id = :id AND status = 'running' AND epoch = :epoch RETURNING ${COLUMNS}`,
+  );
+  const failJob = prepare(
+    `UPDATE jobs SET status = 'failed', phase = NULL, error = :error,
+       finished_at = MAX(updated_at, :now), ${STAMP}
+     WHERE id = :id AND status IN ('pending', 'running')
+       AND (:epoch IS NULL AND status = 'pending' OR epoch = :epoch) RETURNING ${COLUMNS}`,
+  );
+  const cancelJob = prepare(
+    `UPDATE jobs SET status = 'cancelled', phase = NULL, epoch = epoch + 1, error = :error,
+       finished_at = MAX(updated_at, :now), ${STAMP}
+     WHERE id = :id AND status IN ('pending', 'running') RETURNING ${COLUMNS}`,
+  );
+  const requeueJob = prepare(
+    `UPDATE jobs SET status = 'pending', phase = 'queued', device = NULL, run_after = :runAfter,
+       attempts = attempts - :uncounted, crashes = crashes * :disorderly, ${STAMP}
+     WHERE id = :id AND status = 'running' AND epoch = :epoch RETURNING ${COLUMNS}`,
+  );
+  const touchJob = prepare(
+    `UPDATE jobs SET phase = COALESCE(:phase, phase), progress = COALESCE(:progress, progress),
+       ${STAMP}
+     WHERE id = :id AND status = 'running' AND epoch = :epoch RETURNING ${COLUMNS}`,
+  );
+  const selectStep = prepare("SELECT value FROM job_steps WHERE job_id = ? AND name = ?");
+  const insertStep = prepare(
+    `INSERT OR REPLACE INTO job_steps (job_id, name, value)
+     SELECT :id, :name, :value FROM jobs WHERE id = :id AND status = 'running' AND epoch = :epoch`,
+  );
+  const deleteSteps = prepare("DELETE FROM job_steps WHERE job_id = ?");
+  const selectEvents = prepare(
+    `SELECT seq, type, data, created_at AS createdAt FROM job_events
+     WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
+  );
+  const selectIdempotency = prepare(
+    `SELECT fingerprint, resource_id AS resourceId FROM idempotency
+     WHERE key_id = ? AND idempotency_key = ?`,
+  );
+  const insertIdempotency = prepare(
+    `INSERT INTO idempotency (key_id, idempotency_key, fingerprint, resource_id, created_at)
+     VALUES (?, ?, ?, ?, ?)`,
+  );
+
+  function record(row: JobRow, type: JobEventType, data: Record<string, unknown>): Change {
+    insertEvent.run(row.id, row.seq, type, JSON.stringify(data), row.updatedAt);
+    return { row, event: { jobId: row.id, seq: row.seq, type, data, atMs: row.updatedAt } };
+  }
+
+  /** Runs a compare-and-set statement and records its event in the same commit. */
+  function change(
+    statement: ReturnType<typeof prepare>,
+    values: Values,
+    event: (row: JobRow) => { type: JobEventType; data: Record<string, unknown> },
+    options: { durable?: boolean; essential?: boolean; also?: (row: JobRow) => void } = {},
+  ): Promise<Change | undefined> {
+    return write(() => {
+      const found = statement.get({ ...values, now: clock.nowMs() });
+      if (!found) return undefined;
+      const row = jobOf(found);
+      options.also?.(row);
+      const { type, data } = event(row);
+      return record(row, type, data);
+    }, options);
+  }
+
+  return {
+    insert: (job) =>
+      write((): Insertion => {
+        const now = clock.nowMs();
+        if (job.idempotency) {
+          const { key, fingerprint } = job.idempotency;
+          const known = selectIdempotency.get(job.keyId, key);
+          const first = known && selectJob.get(String(known.resourceId));
+          if (known?.fingerprint === fingerprint && first) {
+            return { kind: "replayed", row: jobOf(first) };
+          }
+          if (known && known.fingerprint !== fingerprint) return { kind: "mismatch" };
+          if (!known) insertIdempotency.run(job.keyId, key, fingerprint, job.id, now);
+        }
+        const row = newRow(job, now);
+        insertJob.run({
+          id: row.id,
+          keyId: row.keyId,
+          capability: row.capability,
+          backend: row.backend,
+          model: row.model,
+          priority: row.priority,
+          input: JSON.stringify(row.input),
+          tag: row.tag,
+          retriedFrom: row.retriedFrom,
+          startBy: row.startBy,
+          timeoutMs: row.timeoutMs,
+          now,
+        });
+        const { capability, backend } = job;
+        return { kind: "inserted", change: record(row, "job.created", { capability, backend }) };
+      }),
+    claim: (id, device) =>
+      change(
+        claimJob,
+        { id, device: device ?? null },
+        (row) => ({
+          type: "job.started",
+          data: { backend: row.backend, device: row.device, attempt: row.attempts },
+        }),
+        // A power loss takes the job back to pending, from where it starts again.
+        { durable: false, essential: true },
+      ),
+    finish(id, end) {
+      const options = { essential: true };
+      if (end.status === "completed") {
+        const values = { id, epoch: end.epoch, output: JSON.stringify(end.output ?? null) };
+        return change(
+          completeJob,
+          values,
+          () => ({ type: "job.completed", data: { output: end.output ?? null } }),
+          options,
+        );
+      }
+      const values = { id, epoch: end.epoch ?? null, error: JSON.stringify(end.error) };
+      return change(
+        failJob,
+        values,
+        () => ({ type: "job.failed", data: { error: end.error } }),
+        options,
+      );
+    },
+    cancel: (id, reason) =>
+      change(
+        cancelJob,
+        { id, error: JSON.stringify({ code: "CANCELLED", message: reason }) },
+        () => ({ type: "job.cancelled", data: { reason } }),
+        { essential: true },
+      ),
+    requeue: (id, epoch, { reason, runAfterMs, counted, orderly, forgetSteps }) =>
+      change(
+        requeueJob,
+        { id, epoch, runAfter: runAfterMs, uncounted: +!counted, disorderly: +!orderly },
+        () => ({
+          type: "job.requeued",
+          data: { reason, run_after: new Date(runAfterMs).toISOString() },
+        }),
+        { essential: true, also: (row) => forgetSteps && deleteSteps.run(row.id) },
+      ),
+    append: (id, epoch, { type, data, phase, progress }) =>
+      change(
+        touchJob,
+        {
+          id,
+          epoch,
+          phase: phase ?? null,
+          progress: progress ? JSON.stringify(progress) : null,
+        },
+        () => ({ type, data }),
+        { durable: false },
+      ),
+    saveStep: (id, epoch, name, value) =>
+      write(() => {
+        const json = JSON.stringify(value ?? null);
+        return Number(insertStep.run({ id, epoch, name, value: json }).changes) > 0;
+      }),
+    step(id, name) {
+      const found = selectStep.get(id, name);
+      return found && { value: JSON.parse(String(found.value)) };
+    },
+    get(id) {
+      const found = selectJob.get(id);
+      return found && jobOf(found);
+    },
+    list: (filter) =>
+      queries
+        .select()
+        .from(tables.jobs)
+        .where(and(...conditions(filter)))
+        .orderBy(desc(tables.jobs.id))
+        .limit(filter.limit)
+        .all(),
+    events: (id, after, limit) =>
+      selectEvents.all(id, after, limit).map((found) => ({
+        jobId: id,
+        seq: Number(found.seq),
+        type: String(found.type) as JobEventType,
+        data: JSON.parse(String(found.data)) as Record<string, unknown>,
+        atMs: Number(found.createdAt),
+      })),
+    async forgiveRunning() {
+      const running = eq(tables.jobs.status, "running");
+      const forgive = () => queries.update(tables.jobs).set({ crashes: 0 }).where(running).run();
+      await write(() => void forgive(), { essential: true });
+    },
+    unfinished: () =>
+      queries
+        .select()
+        .from(tables.jobs)
+        .where(inArray(tables.jobs.status, ["pending", "running"]))
+        .orderBy(tables.jobs.id)
+        .all(),
+    finishedBefore: (timeMs, limit) =>
+      queries
+        .select({ id: tables.jobs.id })
+        .from(tables.jobs)
+        .where(lt(tables.jobs.finishedAt, timeMs))
+        .limit(limit)
+        .all()
+        .map(({ id }) => id),
+    async remove(ids) {
+      const gone = inArray(tables.jobs.id, [...ids]);
+      await write(() => void queries.delete(tables.jobs).where(gone).run(), { essential: true });
+    },
+    async forgetIdempotencyBefore(timeMs) {
+      const old = lt(tables.idempotency.createdAt, timeMs);
+      await write(() => void queries.delete(tables.idempotency).where(old).run());
+    },
+  };
+}
+
+function conditions(filter: JobFilter): SQL[] {
+  const { jobs } = tables;
+  return [
+    filter.keyId !== undefined && eq(jobs.keyId, filter.keyId),
+    filter.status && inArray(jobs.status, [...filter.status]),
+    filter.capability !== undefined && eq(jobs.capability, filter.capability),
+    filter.backend !== undefined && eq(jobs.backend, filter.backend),
+    filter.tag !== undefined && eq(jobs.tag, filter.tag),
+    filter.sinceMs !== undefined && gte(jobs.createdAt, filter.sinceMs),
+    filter.after !== undefined && lt(jobs.id, filter.after),
+  ].filter((condition) => typeof condition === "object");
+}
+
+/** The row as `insert` leaves it, without reading it back. */
+function newRow(job: NewJob, now: number): JobRow {
+  return {
+    id: job.id,
+    keyId: job.keyId,
+    capability: job.capability,
+    backend: job.backend,
+    model: job.model ?? null,
+    device: null,
+    status: "pending",
+    phase: "queued",
+    priority: job.priority,
+    epoch: 0,
+    attempts: 0,
+    crashes: 0,
+    seq: 1,
+    input: job.input,
+    output: null,
+    error: null,
+    progress: null,
+    tag: job.tag ?? null,
+    retriedFrom: job.retriedFrom ?? null,
+    startBy: job.startByMs ?? null,
+    runAfter: null,
+    timeoutMs: job.timeoutMs ?? null,
+    createdAt: now,
+    startedAt: null,
+    finishedAt: null,
+    updatedAt: now,
+  };
+}
+
+const JSON_FIELDS = ["input", "output", "error", "progress"];
+
+/** Prepared statements return the columns under the fields' names; only JSON is left to read. */
+function jobOf(found: Record<string, unknown>): JobRow {
+  const row: Record<string, unknown> = { ...found };
+  for (const field of JSON_FIELDS) {
+    const value = row[field];
+    if (typeof value === "string") row[field] = JSON.parse(value);
+  }
+  return row as JobRow;
+}

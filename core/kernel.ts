@@ -1,0 +1,288 @@
+/**
+ * The composition root: the only file that knows every module. It starts them in the order in which they
+ * depend on each other and stops them in the reverse one.
+ */
+import { dirname } from "node:path";
+import { artifactRoutes, createArtifacts } from "./artifacts/mod.ts";
+import { type Auth, authRoutes, createAuth, readAdminKeyFile } from "./auth/mod.ts";
+import type { Clock } from "./clock.ts";
+import {
+  formatProblems,
+  type GatewayConfig,
+  type LoadedConfig,
+  loadConfig,
+  watchConfig,
+} from "./config/mod.ts";
+import { GatewayError } from "./errors.ts";
+import { createBus } from "./events/mod.ts";
+import {
+  backendRoutes,
+  backendToWire,
+  createCatalogue,
+  endpointRoutes,
+  type Host,
+  openHost,
+  usable,
+} from "./host/mod.ts";
+import { createHttp, documentationRoutes, healthRoutes, type Route } from "./http/mod.ts";
+import { createIds } from "./ids.ts";
+import {
+  createEventStreams,
+  createJobSockets,
+  createJobs,
+  jobRoutes,
+  workRoutes,
+} from "./jobs/mod.ts";
+import { createLog, type Log, messageOf } from "./log.ts";
+import { provideSdk, runtimeName, serve } from "./runtime/mod.ts";
+import { lockInstance, openDatabase } from "./storage/mod.ts";
+import { VERSION } from "./version.ts";
+import { createLaneAdmission } from "./vram/mod.ts";
+import { artifactsPort, backendPort, callOn, cataloguePort, devicesToWire } from "./wiring.ts";
+
+export interface KernelOptions {
+  readonly configPath: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** Ends the process: an fsync failed, so nothing that was promised can be trusted (exit 70). */
+  readonly die: (reason: string) => never;
+}
+
+export interface Kernel {
+  readonly url: string;
+  readonly folder: string;
+  readonly host: Host;
+  readonly auth: Auth;
+  readonly config: GatewayConfig;
+  readonly log: Log;
+  /** Every mounted route. */
+  readonly routes: readonly Route[];
+  /** Drains and stops; settles when everything is closed. */
+  stop(): Promise<void>;
+}
+
+/** The configuration is wrong; `message` lists every problem. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+const MAX_SOCKETS = 20_000;
+/** Above the gateway's own cap, whose 413 has the envelope. */
+const RUNTIME_BODY_BYTES = 1024 * 1024 * 1024;
+const ARTIFACT_SWEEP_MS = 5 * 60_000;
+const STOP_GRACE_MS = 1_500;
+
+export async function startKernel(options: KernelOptions): Promise<Kernel> {
+  const { configPath, env, clock } = options;
+  const startedAtMs = clock.monotonicMs();
+  provideSdk();
+  const loaded = loadConfig({ path: configPath, env });
+  const { config } = loaded;
+  const log = createLog({ level: config.log.level, secrets: loaded.secrets });
+  const bus = createBus(log);
+  const ids = createIds(clock.nowMs);
+
+  // Plugins are read before anything is opened, so that their settings' mistakes come out too.
+  const ask: { call?: (keyId: string, kind: string, input: unknown) => Promise<unknown> } = {};
+  const { host, problems } = await openHost({
+    loaded,
+    baseFolder: dirname(configPath),
+    clock,
+    bus,
+    log,
+    call: async (keyId, kind, input) => {
+      if (!ask.call) throw new GatewayError("SHUTTING_DOWN", "The gateway is still starting");
+      return ask.call(keyId, kind, input);
+    },
+  });
+  refuseProblems(configPath, loaded, problems);
+  for (const { key, message } of loaded.warnings) log.warn(`configuration: ${message}`, { key });
+  const adminKey = env.SWITCHYARD_ADMIN_KEY_FILE
+    ? readAdminKeyFile(env.SWITCHYARD_ADMIN_KEY_FILE)
+    : undefined;
+
+  const { folder } = config.storage;
+  const unlock = lockInstance(folder);
+  const database = openDatabase({
+    folder,
+    ballastMiB: config.storage.ballast_mib,
+    clock,
+    onFsyncFailure: (error) => options.die(`fsync failed: ${messageOf(error)}`),
+  });
+
+  const auth = createAuth({
+    database,
+    clock,
+    adminKey,
+    startedAtMonotonicMs: clock.monotonicMs(),
+    settings: {
+      bootstrapWindowMs: config.auth.bootstrap_window_ms,
+      failuresPerMinute: config.auth.failures_per_minute,
+      maxKeyLifetimeMs: config.auth.max_key_lifetime_ms,
+      limits: {
+        requestsPerMinute: config.auth.limits.requests_per_minute,
+        activeJobs: config.auth.limits.active_jobs,
+      },
+      allowedOrigins: config.http.allowed_origins,
+      trustedProxies: config.http.trusted_proxies,
+    },
+  });
+
+  const artifacts = createArtifacts({
+    database,
+    folder,
+    clock,
+    ids,
+    log,
+    settings: {
+      retentionMs: config.artifacts.retention_ms,
+      maxBytes: config.artifacts.max_bytes,
+    },
+  });
+
+  const admission = createLaneAdmission({
+    devices: Object.fromEntries(
+      Object.entries(config.devices).map(([name, { memory_mib }]) => [
+        name,
+        { memoryMiB: memory_mib },
+      ]),
+    ),
+    backend(name) {
+      const backend = host.get(name);
+      if (!backend) return undefined;
+      const { device, concurrency } = backend.settings;
+      return { device, concurrency, available: usable(backend.state.status) };
+    },
+  });
+  bus.on("backend.changed", () => admission.reconsider());
+
+  const jobs = createJobs({
+    database,
+    clock,
+    ids,
+    bus,
+    log,
+    random: Math.random,
+    admission,
+    artifacts: artifactsPort(artifacts),
+    backends: { get: (name) => backendPort(host, name), failed: host.failed },
+    settings: {
+      maxPending: config.jobs.max_pending,
+      cancelGraceMs: config.jobs.cancel_grace_ms,
+      drainTimeoutMs: config.jobs.drain_timeout_ms,
+      retentionMs: config.jobs.retention_ms,
+    },
+  });
+  const catalogue = createCatalogue({
+    backends: host.backends,
+    shortage: admission.shortage,
+    recheck: (backend) => void host.health.check(backend),
+  });
+  ask.call = callOn(catalogue, jobs, clock);
+
+  const streams = createEventStreams();
+  const sockets = createJobSockets();
+  let recovering = true;
+  const routes: Route[] = [
+    ...healthRoutes({
+      version: VERSION,
+      runtime: runtimeName(),
+      startedAtMs,
+      nowMs: clock.monotonicMs,
+      details: () => ({
+        backends: host.backends.map(backendToWire),
+        devices: devicesToWire(admission),
+        queue: jobs.counts(),
+      }),
+      notReady() {
+        if (jobs.draining) return "The gateway is stopping";
+        return recovering ? "The gateway is starting" : database.refusal()?.message;
+      },
+    }),
+    ...authRoutes(auth),
+    ...workRoutes({ jobs, streams, catalogue: cataloguePort(catalogue), nowMs: clock.nowMs }),
+    ...jobRoutes({ jobs, streams, sockets, maxSockets: MAX_SOCKETS }),
+    ...artifactRoutes(artifacts, {
+      owns: ({ keyId, scopes }, owner) => keyId === owner || scopes.has("jobs:admin"),
+      keyOfJob: (jobId) => jobs.get(jobId)?.keyId,
+    }),
+    ...backendRoutes(host.backends),
+    ...endpointRoutes(host.backends, log),
+    ...(config.http.docs
+      ? documentationRoutes(() => routes, { title: "Switchyard", version: VERSION })
+      : []),
+  ];
+  const app = createHttp({
+    routes,
+    admit: auth.guard.admit,
+    ids,
+    log,
+    boundHost: config.http.host,
+    allowedHosts: config.http.allowed_hosts,
+    allowedOrigins: config.http.allowed_origins,
+    maxBodyBytes: config.http.max_body_bytes,
+  });
+
+  await jobs.recover();
+  const server = await serve({
+    host: config.http.host,
+    port: config.http.port,
+    maxBodyBytes: RUNTIME_BODY_BYTES,
+    fetch: app,
+  });
+  recovering = false;
+  await host.health.start();
+
+  const unsubscribe = auth.onRevoked((keyId) => sockets.close(4401, "the key has ended", keyId));
+  const sweeper = setInterval(() => {
+    artifacts.sweep().catch((error) => {
+      log.warn("old artifacts were not removed", { error: messageOf(error) });
+    });
+  }, ARTIFACT_SWEEP_MS);
+  sweeper.unref();
+  const watch = watchConfig(configPath, (changed) => tellChange(configPath, changed, log), env);
+
+  return {
+    url: `http://${urlHost(config.http.host)}:${server.port}`,
+    folder,
+    host,
+    auth,
+    config,
+    log,
+    routes,
+    async stop() {
+      const drained = jobs.drain();
+      sockets.close(1012, "the gateway is stopping");
+      streams.closeAll();
+      await drained;
+      watch.close();
+      clearInterval(sweeper);
+      unsubscribe();
+      await host.close();
+      await server.stop(STOP_GRACE_MS);
+      auth.close();
+      database.close();
+      unlock();
+    },
+  };
+}
+
+function refuseProblems(
+  path: string,
+  { problems }: LoadedConfig,
+  more: LoadedConfig["problems"],
+): void {
+  const all = [...problems, ...more];
+  if (all.length > 0) throw new ConfigError(formatProblems(path, all));
+}
+
+/** A changed file is checked at once, so that a mistake is not found at the next start. */
+function tellChange(path: string, { problems }: LoadedConfig, log: Log): void {
+  if (problems.length === 0) log.info("the configuration changed; restart to apply it", { path });
+  else log.warn(`the changed configuration is wrong:\n${formatProblems(path, problems)}`);
+}
+
+function urlHost(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "localhost";
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,86 @@
+/** Process entry: reads the command, starts the kernel, handles signals. */
+import { banner } from "./banner.ts";
+import { EXIT, runCli } from "./cli/mod.ts";
+import { systemClock } from "./clock.ts";
+import { configPath, loadConfig } from "./config/mod.ts";
+import { currentBackend } from "./host/mod.ts";
+import { type Kernel, startKernel } from "./kernel.ts";
+import { messageOf } from "./log.ts";
+
+const FSYNC_FAILED = 70;
+/** Mistakes that a person must mend; the message is enough, a stack would only hide it. */
+const MENDABLE = new Set(["ConfigError", "UnusableStoreError", "UnusableAdminKeyError"]);
+
+const { env } = process;
+const path = configPath(env);
+
+async function start(): Promise<number> {
+  const kernel = await startKernel({ configPath: path, env, clock: systemClock, die });
+  surviveStrayErrors(kernel);
+  process.stdout.write(banner(factsOf(kernel)));
+  return new Promise((resolve) => {
+    let stopping = false;
+    const stop = (signal: string) => {
+      if (stopping) process.exit(EXIT.failed);
+      stopping = true;
+      kernel.log.info("stopping; send the signal again to stop at once", { signal });
+      kernel.stop().then(
+        () => resolve(EXIT.ok),
+        (error) => die(messageOf(error)),
+      );
+    };
+    process.on("SIGTERM", () => stop("SIGTERM"));
+    process.on("SIGINT", () => stop("SIGINT"));
+  });
+}
+
+/** A plugin that throws where nobody waits makes its own backend unwell, and nobody else's. */
+function surviveStrayErrors({ host, log }: Kernel): void {
+  const stray = (error: unknown) => {
+    const backend = currentBackend() ?? host.blame(error);
+    log.error("a stray error", { backend, error: messageOf(error) });
+    if (backend === undefined) die(`an error that no plugin caused: ${messageOf(error)}`);
+    host.distrust(backend, messageOf(error));
+  };
+  process.on("uncaughtException", stray);
+  process.on("unhandledRejection", stray);
+}
+
+function factsOf({ url, folder, host, auth, config }: Kernel) {
+  return {
+    url,
+    folder,
+    configPath: path,
+    docs: config.http.docs,
+    firstKey: { open: auth.isBootstrapOpen(), windowMs: config.auth.bootstrap_window_ms },
+    backends: host.backends.map(({ name, title, settings, state }) => ({
+      name,
+      title,
+      url: settings.url,
+      ...state,
+    })),
+  };
+}
+
+function die(reason: string): never {
+  process.stderr.write(`switchyard: ${reason}\n`);
+  process.exit(FSYNC_FAILED);
+}
+
+try {
+  const code = await runCli(process.argv.slice(2), {
+    get folder() {
+      return loadConfig({ path, env }).config.storage.folder;
+    },
+    stdout: process.stdout,
+    stderr: process.stderr,
+    clock: systemClock,
+    start,
+  });
+  process.exit(code);
+} catch (error) {
+  const known = error instanceof Error && MENDABLE.has(error.name);
+  const text = known ? error.message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`switchyard: ${text}\n`);
+  process.exit(known ? EXIT.unusableStore : EXIT.failed);
+}

@@ -1,0 +1,303 @@
+/** The HTTP client of `./http.ts` over the platform's fetch: the only file in which it may stand. */
+import type { Static, TSchema, TUnknown } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { type BodyWatch, readText, watchBody } from "./body.ts";
+import { BackendError } from "./errors.ts";
+import {
+  badOutput,
+  notAnswered,
+  redirected,
+  refusedByStatus,
+  stalled,
+  type Target,
+  unexpectedShape,
+} from "./failure.ts";
+import type { HttpClient, JsonOptions, RawOptions, RequestOptions } from "./http.ts";
+import { openSocket } from "./socket.ts";
+
+export interface HttpClientOptions {
+  /** With or without a path prefix; a user and password become an Authorization header. */
+  readonly baseUrl: string;
+  /** The server's name as people write it, for messages: "ComfyUI". */
+  readonly title: string;
+  /** Sent with every request, for example an operator's API key for this backend. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const TIMEOUT_MS = 30_000;
+const IDLE_TIMEOUT_MS = 60_000;
+const MAX_JSON_BYTES = 8 * 1024 * 1024;
+/** How much of an error's body is read, and for how long. */
+const MAX_ERROR_BYTES = 64 * 1024;
+const ERROR_TIMEOUT_MS = 5_000;
+
+/** Bound to one backend; throws a TypeError when `baseUrl` is no http or https URL. */
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  const base = readBase(options);
+  const target: Target = { title: options.title, baseUrl: base.url };
+  const headersOf = (more?: Readonly<Record<string, string>>): Headers => {
+    // "identity": on a fast network compression only costs time, and it hides the true length.
+    const headers = new Headers({ "accept-encoding": "identity", "user-agent": "switchyard" });
+    for (const part of [base.headers, options.headers, more]) {
+      for (const [name, value] of Object.entries(part ?? {})) headers.set(name, value);
+    }
+    return headers;
+  };
+
+  async function ask(method: string, path: string, raw: RawOptions): Promise<Answer> {
+    const url = resolve(target, path, raw.query);
+    const { body, contentType } = encode(raw.body);
+    const headers = headersOf(raw.headers);
+    if (contentType !== undefined && !headers.has("content-type")) {
+      headers.set("content-type", contentType);
+    }
+    return exchange(target, `${method} ${path}`, url, { method, headers, body }, raw);
+  }
+
+  async function json<Schema extends TSchema>(
+    method: string,
+    path: string,
+    { as: schema, maxBytes = MAX_JSON_BYTES, ...raw }: JsonOptions<Schema> & RawOptions,
+  ): Promise<Static<Schema>> {
+    const { timeoutMs = TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS } = raw;
+    // A trickle never falls silent, so the answer as a whole has a bound as well.
+    const whole = deadline(raw.signal, timeoutMs + idleTimeoutMs, (limitMs) =>
+      stalled(target, `${method} ${path}`, "did not finish its answer to", limitMs),
+    );
+    try {
+      const answer = await ask(method, path, {
+        headers: { accept: "application/json" },
+        ...raw,
+        signal: whole.signal,
+      });
+      const text = await jsonText(answer, maxBytes);
+      return parse(answer, text, schema);
+    } finally {
+      whole.clear();
+    }
+  }
+
+  return {
+    baseUrl: base.url,
+    get: (path, options = {}) => json("GET", path, options),
+    post: (path, body, options = {}) => json("POST", path, { ...options, body }),
+    async fetch(path, options = {}) {
+      const method = options.method ?? (options.body === undefined ? "GET" : "POST");
+      return (await ask(method, path, options)).response;
+    },
+    socket(path, options = {}) {
+      const url = resolve(target, path, options.query);
+      url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+      const headers = headersOf(options.headers);
+      headers.delete("accept-encoding");
+      return openSocket(url, Object.fromEntries(headers), target, path, options);
+    },
+  };
+}
+
+interface Answer {
+  /** A 2xx with a watched body. */
+  readonly response: Response;
+  readonly watch: BodyWatch;
+}
+
+async function exchange(
+  target: Target,
+  call: string,
+  url: URL,
+  request: RequestInit,
+  { signal, timeoutMs = TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS }: RequestOptions,
+): Promise<Answer> {
+  signal?.throwIfAborted();
+  const connection = new AbortController();
+  const follow = (): void => connection.abort(signal?.reason);
+  signal?.addEventListener("abort", follow, { once: true });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    connection.abort();
+  }, timeoutMs);
+  const finish = (): void => signal?.removeEventListener("abort", follow);
+  const drop = (): void => {
+    finish();
+    connection.abort();
+  };
+  try {
+    // biome-ignore lint/style/noRestrictedGlobals: this is the one place where it may stand.
+    const received = await fetch(url, {
+      ...request,
+      signal: connection.signal,
+      redirect: "manual",
+      credentials: "omit",
+      ...ONLY_BUN,
+    });
+    clearTimeout(timer);
+    const watch: BodyWatch = { target, call, idleTimeoutMs, signal, finish, drop };
+    return { response: await accept(received, watch), watch };
+  } catch (cause) {
+    clearTimeout(timer);
+    drop();
+    signal?.throwIfAborted();
+    if (late) throw stalled(target, call, "did not answer", timeoutMs);
+    throw BackendError.is(cause) ? cause : notAnswered(target, cause);
+  }
+}
+
+/**
+ * Bun ends a fetch after 5 minutes unless told not to, and a model load may take longer. It also
+ * decompresses what nobody asked to be compressed, which is how 300 KB become 300 MB.
+ */
+const ONLY_BUN: object = { timeout: false, decompress: false };
+
+/** The answer with a watched body, or the error that its status means. */
+async function accept(received: Response, watch: BodyWatch): Promise<Response> {
+  const { target, call } = watch;
+  const { status } = received;
+  // A runtime that follows the standard to the letter shows a redirect as status 0.
+  if (status === 0 || (status >= 300 && status < 400)) throw redirected(target, call, received);
+  const encoding = received.headers.get("content-encoding") ?? "identity";
+  if (!received.ok) {
+    const text = encoding === "identity" ? await errorText(received, watch) : "";
+    watch.signal?.throwIfAborted();
+    throw refusedByStatus(target, call, received, text);
+  }
+  if (encoding !== "identity") {
+    throw badOutput(target, call, `${encoding} bytes, although compression was declined`);
+  }
+  const { statusText, headers } = received;
+  return new Response(watchBody(received, watch), { status, statusText, headers });
+}
+
+/** The start of an error's body. That the rest is missing or late matters less than the status. */
+async function errorText(received: Response, watch: BodyWatch): Promise<string> {
+  const idleTimeoutMs = Math.min(watch.idleTimeoutMs, ERROR_TIMEOUT_MS);
+  const reader = watchBody(received, { ...watch, idleTimeoutMs })?.getReader();
+  const decoder = new TextDecoder();
+  const end = performance.now() + ERROR_TIMEOUT_MS;
+  let text = "";
+  try {
+    while (reader !== undefined && text.length < MAX_ERROR_BYTES && performance.now() < end) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += decoder.decode(value, { stream: true });
+    }
+  } catch {
+    // What came before the break is still the best explanation.
+  }
+  await reader?.cancel().catch(() => {});
+  return text.slice(0, MAX_ERROR_BYTES);
+}
+
+async function jsonText({ response, watch }: Answer, maxBytes: number): Promise<string> {
+  const { target, call } = watch;
+  const type = response.headers.get("content-type") ?? "";
+  if (/html|image\/|audio\/|video\//i.test(type)) {
+    await response.body?.cancel();
+    const hint = /html/i.test(type) ? "; another program may answer at this url" : "";
+    throw badOutput(target, call, `${type.split(";")[0]} instead of JSON${hint}`);
+  }
+  if (Number(response.headers.get("content-length") ?? 0) > maxBytes) {
+    await response.body?.cancel();
+    throw badOutput(target, call, `more than ${maxBytes} bytes`);
+  }
+  try {
+    return await readText(response.body, maxBytes, watch);
+  } catch (cause) {
+    if (!BackendError.is(cause) || cause.code !== "BACKEND_LOST") throw cause;
+    throw badOutput(target, call, "JSON that breaks off before its end");
+  }
+}
+
+function parse<Schema extends TSchema = TUnknown>(
+  { watch }: Answer,
+  text: string,
+  schema: Schema | undefined,
+): Static<Schema> {
+  const { target, call } = watch;
+  const answer: unknown = text === "" ? undefined : parseJson(text, watch);
+  if (schema === undefined || Value.Check(schema, answer)) return answer;
+  if (text === "") throw badOutput(target, call, "nothing");
+  const first = Value.Errors(schema, answer).First();
+  const mismatch = `${first?.path === "" ? "the answer" : first?.path}: ${first?.message}`;
+  throw unexpectedShape(target, call, answer, mismatch);
+}
+
+function parseJson(text: string, { target, call }: BodyWatch): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const start = text.slice(0, 80).replace(/\s+/g, " ");
+    throw badOutput(target, call, `something that is not JSON: ${start}`);
+  }
+}
+
+/** A signal that follows the caller's and aborts by itself after `limitMs`. */
+function deadline(
+  outer: AbortSignal | undefined,
+  limitMs: number,
+  reason: (limitMs: number) => unknown,
+): { readonly signal: AbortSignal; clear(): void } {
+  outer?.throwIfAborted();
+  const controller = new AbortController();
+  const follow = (): void => controller.abort(outer?.reason);
+  outer?.addEventListener("abort", follow, { once: true });
+  const timer = setTimeout(() => controller.abort(reason(limitMs)), limitMs);
+  const clear = (): void => {
+    clearTimeout(timer);
+    outer?.removeEventListener("abort", follow);
+  };
+  return { signal: controller.signal, clear };
+}
+
+function encode(body: unknown): { readonly body?: BodyInit; readonly contentType?: string } {
+  if (body === undefined) return {};
+  if (body instanceof FormData || body instanceof URLSearchParams || body instanceof Blob) {
+    return { body };
+  }
+  if (typeof body === "string") return { body, contentType: "text/plain; charset=utf-8" };
+  if (body instanceof ArrayBuffer) return { body, contentType: "application/octet-stream" };
+  if (ArrayBuffer.isView(body)) {
+    // A copy, because a view may lie in shared memory, which no body may.
+    const bytes = new Uint8Array(body.byteLength);
+    bytes.set(new Uint8Array(body.buffer, body.byteOffset, body.byteLength));
+    return { body: bytes, contentType: "application/octet-stream" };
+  }
+  return { body: JSON.stringify(body), contentType: "application/json" };
+}
+
+interface Base {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+function readBase({ baseUrl, title }: HttpClientOptions): Base {
+  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    throw new TypeError(`the url of ${title} must start with http:// or https://: ${baseUrl}`);
+  }
+  const headers: Record<string, string> = {};
+  if (url.username !== "" || url.password !== "") {
+    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+    // Out of the URL, so that no message can show the password.
+    headers.authorization = `Basic ${btoa(String.fromCharCode(...new TextEncoder().encode(pair)))}`;
+  }
+  return { url: `${url.origin}${url.pathname.replace(/\/+$/, "")}`, headers };
+}
+
+/** Under the base URL, whatever the path holds: parts of it may come from a request. */
+function resolve(target: Target, path: string, query: RequestOptions["query"]): URL {
+  if (!path.startsWith("/")) {
+    throw new TypeError(`a path for ${target.title} must start with a slash: ${path}`);
+  }
+  const [plain = "", search] = path.split("?", 2);
+  if (plain.split(/[/\\]/).some((part) => /^(\.|%2e){1,2}$/i.test(part))) {
+    throw new BackendError("BACKEND_REJECTED", `the path ${path} holds "." or ".." as a name`);
+  }
+  const url = new URL(target.baseUrl + plain.replaceAll("#", "%23"));
+  const parameters = new URLSearchParams(search);
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== undefined) parameters.append(name, String(value));
+  }
+  url.search = parameters.toString();
+  return url;
+}

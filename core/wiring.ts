@@ -1,0 +1,123 @@
+/** Fits the modules' ports to each other, for `kernel.ts`: siblings know ports, not siblings. */
+import { type TObject, Type as t } from "@sinclair/typebox";
+import { type Artifacts, artifactToWire, type StoredArtifact } from "./artifacts/mod.ts";
+import { scopeOfCapability } from "./auth/mod.ts";
+import type { Principal } from "./auth/principal.ts";
+import { SCOPES } from "./auth/scopes.ts";
+import type { Clock } from "./clock.ts";
+import { type ErrorCode, GatewayError } from "./errors.ts";
+import {
+  type Catalogue,
+  type Host,
+  type Resolved,
+  requestSchema,
+  type Service,
+} from "./host/mod.ts";
+import {
+  type ArtifactsPort,
+  type BackendPort,
+  type CataloguePort,
+  type Jobs,
+  type ResolvedWork,
+  type ServicePort,
+  workOf,
+} from "./jobs/mod.ts";
+import type { Admission } from "./vram/mod.ts";
+
+/** Longest that a plugin waits for work which it asked another backend to do. */
+const CALL_TIMEOUT_MS = 30 * 60_000;
+const CALL_PRIORITY = 5;
+
+export function artifactsPort(artifacts: Artifacts): ArtifactsPort {
+  return {
+    put: artifacts.put,
+    removeOfJob: artifacts.removeOfJob,
+    wire: (artifact) => artifactToWire(artifact as StoredArtifact),
+  };
+}
+
+export function backendPort(host: Host, name: string): BackendPort | undefined {
+  const backend = host.get(name);
+  if (!backend) return undefined;
+  return {
+    ...backend.settings,
+    title: backend.title,
+    capability: backend.capability,
+    context: backend.context,
+    demand: backend.demand,
+    run: backend.run,
+    async busy() {
+      const health = await backend.health();
+      // A server that is gone computes nothing; one that cannot tell may.
+      return health.status === "ready" ? health.busy !== false : health.status === "degraded";
+    },
+  };
+}
+
+export function cataloguePort(catalogue: Catalogue): CataloguePort {
+  const byKind = new Map(catalogue.services.map((service) => [service.kind, service]));
+  return {
+    services: catalogue.services.map(serviceOf),
+    async resolve(kind, body, principal) {
+      const service = byKind.get(kind);
+      if (!service) throw new GatewayError("NOT_FOUND", `No backend offers ${kind}`);
+      return workFrom(await catalogue.resolve(service, body, principal));
+    },
+  };
+}
+
+function serviceOf({ kind, route, offers }: Service): ServicePort {
+  const schemas = offers.map(({ capability }) =>
+    t.Composite([capability.input as TObject, requestSchema]),
+  );
+  const names = offers.map(({ backend }) => backend.title).join(", ");
+  const [first] = offers;
+  return {
+    kind,
+    route,
+    scope: scopeOfCapability(kind),
+    summary: `${kind} (${names})`,
+    bodySchema: schemas.length === 1 && schemas[0] ? schemas[0] : t.Union(schemas),
+    example: first?.capability.example,
+  };
+}
+
+function workFrom({ backend, input, fields, model, demand }: Resolved): ResolvedWork {
+  return {
+    backend: backend.name,
+    queueTimeoutMs: backend.settings.queueTimeoutMs,
+    input,
+    model,
+    demand,
+    priority: fields.priority,
+    startBy: fields.start_by,
+    timeoutMs: fields.timeout_ms,
+    tag: fields.tag,
+    stream: fields.stream ?? false,
+  };
+}
+
+/** `Context.call`: work that a plugin asks for is a job like any other, of the same key. */
+export function callOn(catalogue: Catalogue, jobs: Jobs, clock: Clock) {
+  const port = cataloguePort(catalogue);
+  return async (keyId: string, kind: string, input: unknown): Promise<unknown> => {
+    const limits = { requestsPerMinute: 0, activeJobs: 0 };
+    // What the key may do was checked when it asked the plugin.
+    const principal: Principal = { keyId, name: "plugin", scopes: new Set(SCOPES), limits };
+    const resolved = await port.resolve(kind, input, principal);
+    const work = workOf(kind, resolved, limits, clock.nowMs());
+    const { row } = await jobs.submit({ ...work, keyId, priority: CALL_PRIORITY });
+    const ended = await jobs.ended(row.id, CALL_TIMEOUT_MS);
+    if (ended?.status === "completed") return ended.output;
+    const { code, message } = ended?.error ?? { code: "STALLED", message: `${kind} did not end` };
+    throw new GatewayError(code as ErrorCode, message);
+  };
+}
+
+export function devicesToWire(admission: Admission) {
+  return admission.devices().map(({ name, memoryMiB, jobId }) => ({
+    name,
+    memory_mib: memoryMiB ?? null,
+    job_id: jobId ?? null,
+  }));
+}
