@@ -33,7 +33,7 @@ const SAFETY_HEADERS = {
 const artifactId = t.Object({ id: t.String({ description: "The artifact's id." }) });
 const inlineQuery = t.Object({
   inline: t.Optional(
-    t.Union([t.Literal("true"), t.Literal("false")], {
+    t.Boolean({
       description: "`true`: shown in the browser instead of saved; images, audio and video only.",
     }),
   ),
@@ -62,7 +62,7 @@ export function artifactRoutes(artifacts: Artifacts, access: ArtifactAccess): Ro
       },
       async handle({ params, query, principal, request }) {
         const artifact = owned(params.id, principal);
-        return download(artifacts, artifact, request, query.inline === "true");
+        return download(artifacts, artifact, request, query.inline === true);
       },
     }),
     route({
