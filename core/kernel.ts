@@ -3,6 +3,7 @@
  * depend on each other and stops them in the reverse one.
  */
 import { dirname } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { artifactRoutes, createArtifacts } from "./artifacts/mod.ts";
 import { type Auth, authRoutes, createAuth, readAdminKeyFile } from "./auth/mod.ts";
 import type { Clock } from "./clock.ts";
@@ -71,6 +72,7 @@ const MAX_SOCKETS = 20_000;
 const RUNTIME_BODY_BYTES = 1024 * 1024 * 1024;
 const ARTIFACT_SWEEP_MS = 5 * 60_000;
 const STOP_GRACE_MS = 1_500;
+const FIRST_LOOK_MS = 1_000;
 
 export async function startKernel(options: KernelOptions): Promise<Kernel> {
   const { configPath, env, clock } = options;
@@ -84,7 +86,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
 
   // Plugins are read before anything is opened, so that their settings' mistakes come out too.
   const ask: { call?: (keyId: string, kind: string, input: unknown) => Promise<unknown> } = {};
-  const { host, problems } = await openHost({
+  const { host, problems, warnings } = await openHost({
     loaded,
     baseFolder: dirname(configPath),
     clock,
@@ -96,7 +98,9 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     },
   });
   refuseProblems(configPath, loaded, problems);
-  for (const { key, message } of loaded.warnings) log.warn(`configuration: ${message}`, { key });
+  for (const warning of [...loaded.warnings, ...warnings]) {
+    log.warn(formatProblem(configPath, warning));
+  }
   const adminKey = env.SWITCHYARD_ADMIN_KEY_FILE
     ? readAdminKeyFile(env.SWITCHYARD_ADMIN_KEY_FILE)
     : undefined;
@@ -231,7 +235,8 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     fetch: app,
   });
   recovering = false;
-  await host.health.start();
+  // Long enough for the start message to show most backends; it does not wait for a hanging one.
+  await Promise.race([host.health.start(), delay(FIRST_LOOK_MS, undefined, { ref: false })]);
 
   const unsubscribe = auth.onRevoked((keyId) => sockets.close(4401, "the key has ended", keyId));
   const sweeper = setInterval(() => {

@@ -1,6 +1,6 @@
 /**
- * Replaces `${NAME}` and `${NAME:-default}` in text values by the environment. It works on the parsed
- * tree, so a value can never add a line or a key to the file. `$${` stands for `${`.
+ * Replaces `${NAME}` and `${NAME:-default}` in text values by the environment. It works on the
+ * parsed tree, so a value can never add a line or a key to the file. `$${` stands for `${`.
  */
 import { readFileSync } from "node:fs";
 import { keyOf, type Path, type Problem } from "./problems.ts";
@@ -76,7 +76,7 @@ function expandText(
   return { ...node, value, variables, ...(unusable && { unusable }) };
 }
 
-/** `NAME`, or the content of the file that `NAME_FILE` names, as container secrets are handed over. */
+/** `NAME`, or the content of the file that `NAME_FILE` names, as containers hand over secrets. */
 function lookUp(
   name: string,
   env: Environment,

@@ -1,7 +1,7 @@
 /**
- * The schema of `gateway.yaml` for editors: completion, descriptions and red lines while typing. It
- * differs from the kernel's own in two ways: what has a default may be left out, and every value may
- * be written as `${NAME}`.
+ * The schema of `gateway.yaml` for editors: completion, descriptions and red lines while typing.
+ * It differs from the kernel's own in two ways: what has a default may be left out, and every value
+ * may be written as `${NAME}`.
  */
 import { type TProperties, Type as t } from "@sinclair/typebox";
 import { BackendSchema, GatewaySchema } from "./schema.ts";
@@ -64,7 +64,7 @@ function forEditor(shape: Shape): Json {
     result.properties = mapValues(properties, forEditor);
     const needed = (required ?? []).filter((name) => {
       const property = properties[name];
-      return property?.default === undefined && property?.type !== "object";
+      return property && property.default === undefined && property.type !== "object";
     });
     if (needed.length > 0) result.required = needed;
   }
@@ -72,6 +72,8 @@ function forEditor(shape: Shape): Json {
     result.patternProperties = mapValues(patternProperties, forEditor);
     result.additionalProperties = false;
   }
+  // A section whose lines are all comments is null to YAML; the kernel takes it as empty.
+  if (shape.type === "object") result.type = ["object", "null"];
   if (items && !("length" in items)) result.items = forEditor(items);
   return shape.type === "object" || shape.type === "array" ? result : orVariable(shape, result);
 }

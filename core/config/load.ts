@@ -1,6 +1,6 @@
 /**
- * Reads `gateway.yaml`: YAML, then the environment, then the schema, then the rules between settings.
- * Nothing throws: every problem is collected, so that one start shows all of them.
+ * Reads `gateway.yaml`: YAML, then the environment, then the schema, then the rules between
+ * settings. Nothing throws: every problem is collected, so that one start shows all of them.
  */
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -50,7 +50,7 @@ export interface LoadedConfig {
   readonly secrets: readonly string[];
 }
 
-/** Where the configuration stands: SWITCHYARD_CONFIG, else `config/gateway.yaml` of this program. */
+/** Where the configuration stands: SWITCHYARD_CONFIG, else this program's `config/gateway.yaml`. */
 export function configPath(env: Environment): string {
   const chosen = env.SWITCHYARD_CONFIG;
   return chosen ? resolve(chosen) : join(PROJECT_FOLDER, "config", "gateway.yaml");
@@ -93,7 +93,7 @@ function readText(path: string, report: CheckContext["report"]): string | undefi
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
     const message =
       code === "ENOENT"
-        ? "no such file; copy config/gateway.example.yaml there, or name another in SWITCHYARD_CONFIG"
+        ? "no such file; copy config/gateway.example.yaml there, or set SWITCHYARD_CONFIG"
         : `cannot be read (${code}); is it a file that this user may read?`;
     report({ key: "", message });
     return undefined;

@@ -8,7 +8,8 @@ export function nearest(name: string, candidates: readonly string[]): string | u
     const distance = editDistance(plain(name), plain(candidate));
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
-  const tolerated = Math.max(1, Math.floor(plain(name).length / 3));
+  const { length } = plain(name);
+  const tolerated = length < 3 ? 0 : Math.floor(length / 3);
   if (bestDistance <= tolerated) return best;
   return [...candidates].find((candidate) => isStartOf(plain(name), plain(candidate)));
 }

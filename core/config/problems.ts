@@ -25,9 +25,9 @@ export function inOrder(problems: readonly Problem[]): readonly Problem[] {
   return [...problems].sort((one, other) => (one.line ?? 0) - (other.line ?? 0));
 }
 
-/** One line for each problem, then what to do. */
+/** One line for each problem, in the order of the file, then what to do. */
 export function formatProblems(path: string, problems: readonly Problem[]): string {
-  const lines = problems.map((problem) => formatProblem(path, problem));
+  const lines = inOrder(problems).map((problem) => formatProblem(path, problem));
   const many = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   lines.push(
     `${many}. Correct and start again; config/gateway.example.yaml explains every setting.`,

@@ -1,7 +1,7 @@
 /**
- * Every setting of `gateway.yaml`: type, default, unit and reason. The file's check, its example, the
- * editor schema and the types of the kernel all come from this one table. `unit` and `secret` are marks
- * of ours: the first is shown to people, the second hides the value in logs.
+ * Every setting of `gateway.yaml`: type, default, unit and reason. The file's check, its example,
+ * the editor schema and the types of the kernel all come from this one table. Marks of ours: `unit`
+ * is shown to people, `secret` hides the value in logs, `names` says what a pattern allows.
  */
 import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
 
@@ -62,12 +62,12 @@ const http = section("The address that clients use, and what may reach it.", {
       "machine's name and *.local. Stops web pages that reach the gateway by DNS rebinding.",
   ),
   allowed_origins: list(
-    "Web origins whose pages may call the API (CORS) and open WebSockets, exactly as browsers send " +
-      "them: https://app.example.org",
+    "Web origins whose pages may call the API (CORS) and open WebSockets, exactly as browsers " +
+      "send them: https://app.example.org",
   ),
   trusted_proxies: list(
-    "Addresses or CIDR ranges of reverse proxies whose X-Forwarded-For is believed. When set, the " +
-      "first key cannot be created without a key, because behind a proxy everyone looks local.",
+    "Addresses or CIDR ranges of reverse proxies whose X-Forwarded-For is believed. When set, " +
+      "the first key cannot be created without a key, because behind a proxy everyone looks local.",
   ),
   max_body_bytes: t.Integer({
     default: 1_048_576,
@@ -112,8 +112,8 @@ const storage = section("Where jobs, keys and files are kept.", {
     maximum: 65_536,
     unit: "MiB",
     description:
-      "Space kept in reserve and given back when the disk is full, so that running jobs can still " +
-      "be recorded. 0 turns it off.",
+      "Space kept in reserve and given back when the disk is full, so that running jobs can " +
+      "still be recorded. 0 turns it off.",
   }),
 });
 
@@ -174,7 +174,8 @@ export const BackendSchema = t.Object(
   {
     use: t.String({
       minLength: 1,
-      description: "Plugin: a built-in name, a path (./x.ts, relative to this file), or an npm package.",
+      description:
+        "Plugin: a built-in name, a path (./x.ts, relative to this file), or an npm package.",
     }),
     enabled: t.Boolean({
       default: true,

@@ -1,6 +1,6 @@
 /**
- * Reads YAML into a tree that remembers the line of every key, so that each problem can name its line.
- * The tree uses Maps: a key such as `__proto__` is only a key.
+ * Reads YAML into a tree that remembers the line of every key, so that each problem can name its
+ * line. The tree uses Maps: a key such as `__proto__` is only a key.
  */
 import {
   type Document,
@@ -63,7 +63,7 @@ export function parseSource(text: string): Source {
     lineCounter: lines,
     prettyErrors: false,
     uniqueKeys: false,
-    logLevel: "silent",
+    logLevel: "error",
   });
   const problems: Problem[] = [];
   const lineAt = (offset: number): number => lines.linePos(offset).line;
@@ -187,7 +187,7 @@ function adviceFor(code: string, message: string, line: string): string | undefi
     case "TAB_AS_INDENT":
       return "a tab in the indentation; use spaces";
     case "MULTILINE_IMPLICIT_KEY":
-      return `expected \`name: value\`, got \`${line.trim()}\`; is the colon or the space after it missing?`;
+      return `expected \`name: value\`, got \`${line.trim()}\`; is a colon or space missing?`;
     case "BAD_INDENT":
       return "the indentation fits neither the line before nor its group";
     case "BLOCK_AS_IMPLICIT_KEY":

@@ -1,4 +1,4 @@
-/** The words of a message about a value: what was expected, what stands there, which slip it may be. */
+/** The words of a message about a value: what was expected, what stands there, which slip. */
 import { nearest } from "./nearest.ts";
 import type { Path } from "./problems.ts";
 import { converted, fits } from "./scalars.ts";
@@ -12,12 +12,17 @@ export function expected(shape: Shape): string {
   if (choices) return `${choices.length > 1 ? "one of " : ""}${choices.join(", ")}`;
   if (shape.anyOf) return shape.anyOf.map(expected).join(" or ");
   const { minimum, maximum, multipleOf, minLength = 0, maxLength, pattern } = shape;
+  const { exclusiveMinimum: above, exclusiveMaximum: below } = shape;
+  const open = [
+    above === undefined ? "" : ` above ${above}`,
+    below === undefined ? "" : ` below ${below}`,
+  ].join("");
   const step = multipleOf === undefined ? "" : `, a multiple of ${multipleOf}`;
   switch (shape.type) {
     case "integer":
-      return `an integer${bounds(minimum, maximum)}${step}`;
+      return `an integer${bounds(minimum, maximum)}${open}${step}`;
     case "number":
-      return `a number${bounds(minimum, maximum)}${step}`;
+      return `a number${bounds(minimum, maximum)}${open}${step}`;
     case "boolean":
       return "true or false";
     case "string":

@@ -38,10 +38,15 @@ export interface HostOptions {
   readonly call: (keyId: string, capability: string, input: unknown) => Promise<unknown>;
 }
 
+export interface OpenedHost {
+  readonly host: Host;
+  readonly problems: readonly Problem[];
+  /** What works but should be changed. */
+  readonly warnings: readonly Problem[];
+}
+
 /** The backends, or every mistake in their part of the configuration. */
-export async function openHost(
-  options: HostOptions,
-): Promise<{ readonly host: Host; readonly problems: readonly Problem[] }> {
+export async function openHost(options: HostOptions): Promise<OpenedHost> {
   const { loaded, clock, bus, log } = options;
   const { config } = loaded;
   const enabled = Object.entries(config.backends).filter(([, { enabled }]) => enabled);
@@ -79,14 +84,26 @@ export async function openHost(
       await Promise.all(backends.map((backend) => closeQuietly(backend, log)));
     },
   };
-  return { host, problems: opened.flatMap(({ problems }) => problems) };
+  return {
+    host,
+    problems: opened.flatMap(({ problems }) => problems),
+    warnings: opened.flatMap(({ warnings = [] }) => warnings),
+  };
+}
+
+interface Opened {
+  readonly backend?: Backend;
+  /** Where the plugin's files lie. */
+  readonly folder?: string;
+  readonly problems: readonly Problem[];
+  readonly warnings?: readonly Problem[];
 }
 
 async function open(
   name: string,
   own: BackendConfig,
   { loaded, baseFolder, clock, log, call }: HostOptions,
-): Promise<{ backend?: Backend; folder?: string; problems: readonly Problem[] }> {
+): Promise<Opened> {
   const plugin = await loadPlugin(own.use, baseFolder);
   const path = ["backends", name, "use"];
   if (plugin.kind === "missing") {
@@ -113,7 +130,7 @@ async function open(
     return { backend, problems: [] };
   }
   const literal = plugin.plugin;
-  const { settings: config, problems } = loaded.backend(name, literal.config as TProperties);
+  const checked = loaded.backend(name, literal.config as TProperties);
   const settings = settingsOf(own, loaded.config, literal.defaultUrl, literal.concurrency ?? 1);
   const http = createHttpClient({
     baseUrl: settings.url ?? "http://unconfigured.invalid",
@@ -123,13 +140,14 @@ async function open(
   const backendLog = log.with({ backend: name });
   const context = (keyId: string): Context<unknown> => ({
     backend: name,
-    config,
+    config: checked.settings,
     http,
     log: backendLog,
     call: <T>(capability: string, input: unknown) => call(keyId, capability, input) as Promise<T>,
   });
   const backend = createBackend({ ...common, plugin: literal, settings, context });
-  return { backend, folder: `${plugin.folder}${sep}`, problems };
+  const { problems, warnings } = checked;
+  return { backend, folder: `${plugin.folder}${sep}`, problems, warnings };
 }
 
 function settingsOf(

@@ -8,7 +8,8 @@ import { type Log, messageOf } from "../log.ts";
 import type { Job } from "../sdk/job.ts";
 import type { ArtifactsPort } from "./ports.ts";
 import type { Previews } from "./previews.ts";
-import type { Change, Entry, JobRow, JobStore } from "./store.ts";
+import type { JobRow } from "./row.ts";
+import type { Change, Entry, JobStore } from "./store.ts";
 
 /** Shortest time between two progress events, and between two previews, of one job. */
 const PROGRESS_INTERVAL_MS = 500;

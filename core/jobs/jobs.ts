@@ -10,10 +10,11 @@ import { createHub, type Hub, isLastEvent } from "./hub.ts";
 import type { AdmissionPort, ArtifactsPort, BackendsPort } from "./ports.ts";
 import { createPreviews, type Previews } from "./previews.ts";
 import { createQueue } from "./queue.ts";
+import type { JobRow } from "./row.ts";
 import { createRunner } from "./runner.ts";
 import { type JobWire, jobToWire } from "./schema.ts";
 import { isTerminal } from "./state.ts";
-import { type Change, createJobStore, type JobFilter, type JobRow } from "./store.ts";
+import { type Change, createJobStore, type JobFilter } from "./store.ts";
 
 /** One accepted request for a capability, checked and with its backend chosen. */
 export interface Work {

@@ -8,7 +8,7 @@ import { GatewayError } from "../errors.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { VramCost } from "../sdk/plugin.ts";
 import type { AdmissionPort, LeasePort } from "./ports.ts";
-import type { JobRow } from "./store.ts";
+import type { JobRow } from "./row.ts";
 
 /** How often deadlines are looked at. */
 const SWEEP_MS = 250;

@@ -4,11 +4,11 @@ import type { Principal } from "../auth/principal.ts";
 import { GatewayError } from "../errors.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import type { Jobs } from "./jobs.ts";
+import type { JobRow } from "./row.ts";
 import { jobSchema } from "./schema.ts";
 import type { JobSockets } from "./socket.ts";
 import type { EventStreams } from "./sse.ts";
 import { STATUSES } from "./state.ts";
-import type { JobRow } from "./store.ts";
 
 export interface JobRoutesOptions {
   readonly jobs: Jobs;

@@ -11,7 +11,8 @@ import { createAttempt } from "./attempt.ts";
 import type { ArtifactsPort, BackendPort, BackendsPort, LeasePort } from "./ports.ts";
 import type { Previews } from "./previews.ts";
 import { type Failure, judge } from "./retry.ts";
-import type { Change, JobRow, JobStore } from "./store.ts";
+import type { JobRow } from "./row.ts";
+import type { Change, JobStore } from "./store.ts";
 
 export interface RunnerPorts {
   readonly store: JobStore;

@@ -1,6 +1,6 @@
 /** Jobs on the wire: snake_case, ISO 8601 times, units in the names. */
 import { type Static, Type as t } from "@sinclair/typebox";
-import type { JobRow } from "./store.ts";
+import type { JobRow } from "./row.ts";
 
 const nullable = <T extends ReturnType<typeof t.String | typeof t.Integer>>(schema: T) =>
   t.Union([schema, t.Null()]);

@@ -6,25 +6,8 @@ import { and, desc, eq, gte, inArray, lt, type SQL } from "drizzle-orm";
 import type { Clock } from "../clock.ts";
 import type { JobEvent, JobEventType } from "../events/mod.ts";
 import { type Database, tables } from "../storage/mod.ts";
+import { COLUMNS, type JobError, type JobRow, jobOf, type NewJob, newRow } from "./row.ts";
 import type { Phase, Status } from "./state.ts";
-
-export type JobRow = typeof tables.jobs.$inferSelect;
-export type JobError = NonNullable<JobRow["error"]>;
-
-export interface NewJob {
-  readonly id: string;
-  readonly keyId: string;
-  readonly capability: string;
-  readonly backend: string;
-  readonly model?: string;
-  readonly priority: number;
-  readonly input: Record<string, unknown>;
-  readonly tag?: string;
-  readonly retriedFrom?: string;
-  readonly startByMs?: number;
-  readonly timeoutMs?: number;
-  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
-}
 
 /** A committed change: the row after it and the event that tells it. */
 export interface Change {
@@ -98,12 +81,6 @@ export interface Entry {
 }
 
 type Values = Record<string, string | number | null>;
-
-const COLUMNS = Object.entries(tables.jobs)
-  .flatMap(([field, column]) =>
-    typeof column === "object" && "name" in column ? [`${column.name} AS "${field}"`] : [],
-  )
-  .join(", ");
 
 const STAMP = "seq = seq + 1, updated_at = MAX(updated_at, :now)";
 
@@ -356,48 +333,4 @@ function conditions(filter: JobFilter): SQL[] {
     filter.sinceMs !== undefined && gte(jobs.createdAt, filter.sinceMs),
     filter.after !== undefined && lt(jobs.id, filter.after),
   ].filter((condition) => typeof condition === "object");
-}
-
-/** The row as `insert` leaves it, without reading it back. */
-function newRow(job: NewJob, now: number): JobRow {
-  return {
-    id: job.id,
-    keyId: job.keyId,
-    capability: job.capability,
-    backend: job.backend,
-    model: job.model ?? null,
-    device: null,
-    status: "pending",
-    phase: "queued",
-    priority: job.priority,
-    epoch: 0,
-    attempts: 0,
-    crashes: 0,
-    seq: 1,
-    input: job.input,
-    output: null,
-    error: null,
-    progress: null,
-    tag: job.tag ?? null,
-    retriedFrom: job.retriedFrom ?? null,
-    startBy: job.startByMs ?? null,
-    runAfter: null,
-    timeoutMs: job.timeoutMs ?? null,
-    createdAt: now,
-    startedAt: null,
-    finishedAt: null,
-    updatedAt: now,
-  };
-}
-
-const JSON_FIELDS = ["input", "output", "error", "progress"];
-
-/** Prepared statements return the columns under the fields' names; only JSON is left to read. */
-function jobOf(found: Record<string, unknown>): JobRow {
-  const row: Record<string, unknown> = { ...found };
-  for (const field of JSON_FIELDS) {
-    const value = row[field];
-    if (typeof value === "string") row[field] = JSON.parse(value);
-  }
-  return row as JobRow;
 }

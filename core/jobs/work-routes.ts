@@ -10,10 +10,10 @@ import { GatewayError } from "../errors.ts";
 import { type Call, Reply, type Route, route } from "../http/route.ts";
 import type { VramCost } from "../sdk/plugin.ts";
 import type { Jobs, Work } from "./jobs.ts";
+import type { JobRow } from "./row.ts";
 import { acceptedSchema } from "./schema.ts";
 import type { EventStreams } from "./sse.ts";
 import { isTerminal } from "./state.ts";
-import type { JobRow } from "./store.ts";
 
 /** One kind of work and its route, as the host offers it. */
 export interface ServicePort {

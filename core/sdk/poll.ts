@@ -1,3 +1,4 @@
+/** Asking again and again, with growing pauses, until there is an answer. */
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface PollOptions {

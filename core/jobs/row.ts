@@ -1,0 +1,71 @@
+/** A job as it stands in the store, and how a prepared statement's answer becomes one. */
+import { tables } from "../storage/mod.ts";
+
+export type JobRow = typeof tables.jobs.$inferSelect;
+export type JobError = NonNullable<JobRow["error"]>;
+
+export interface NewJob {
+  readonly id: string;
+  readonly keyId: string;
+  readonly capability: string;
+  readonly backend: string;
+  readonly model?: string;
+  readonly priority: number;
+  readonly input: Record<string, unknown>;
+  readonly tag?: string;
+  readonly retriedFrom?: string;
+  readonly startByMs?: number;
+  readonly timeoutMs?: number;
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
+}
+
+/** Every column under its field's name, for `SELECT` and `RETURNING`. */
+export const COLUMNS = Object.entries(tables.jobs)
+  .flatMap(([field, column]) =>
+    typeof column === "object" && "name" in column ? [`${column.name} AS "${field}"`] : [],
+  )
+  .join(", ");
+
+/** The row as `insert` leaves it, without reading it back. */
+export function newRow(job: NewJob, now: number): JobRow {
+  return {
+    id: job.id,
+    keyId: job.keyId,
+    capability: job.capability,
+    backend: job.backend,
+    model: job.model ?? null,
+    device: null,
+    status: "pending",
+    phase: "queued",
+    priority: job.priority,
+    epoch: 0,
+    attempts: 0,
+    crashes: 0,
+    seq: 1,
+    input: job.input,
+    output: null,
+    error: null,
+    progress: null,
+    tag: job.tag ?? null,
+    retriedFrom: job.retriedFrom ?? null,
+    startBy: job.startByMs ?? null,
+    runAfter: null,
+    timeoutMs: job.timeoutMs ?? null,
+    createdAt: now,
+    startedAt: null,
+    finishedAt: null,
+    updatedAt: now,
+  };
+}
+
+const JSON_FIELDS = ["input", "output", "error", "progress"];
+
+/** Prepared statements return the columns under the fields' names; only JSON is left to read. */
+export function jobOf(found: Record<string, unknown>): JobRow {
+  const row: Record<string, unknown> = { ...found };
+  for (const field of JSON_FIELDS) {
+    const value = row[field];
+    if (typeof value === "string") row[field] = JSON.parse(value);
+  }
+  return row as JobRow;
+}

@@ -1,0 +1,61 @@
+/** What a plugin's hooks receive, without a kernel: checked settings, the real HTTP client, a log to read. */
+import { type TProperties, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { createHttpClient } from "../http-client.ts";
+import type { AnyPlugin, Context } from "../plugin.ts";
+
+export interface LogEntry {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly message: string;
+  readonly fields?: Record<string, unknown>;
+}
+
+export interface TestContext extends Context<Record<string, unknown>> {
+  readonly logged: readonly LogEntry[];
+}
+
+export interface TestContextOptions {
+  /** Answers what the plugin asks of other plugins; without it such a call fails. */
+  readonly call?: (capability: string, input: unknown) => Promise<unknown>;
+}
+
+/** Nothing listens on the discard port of a test machine. */
+const NOWHERE = "http://127.0.0.1:9";
+
+/** Throws when `config` does not fit the plugin's own schema, as the kernel would at start. */
+export function createTestContext(
+  plugin: AnyPlugin,
+  url?: string,
+  config: Readonly<Record<string, unknown>> = {},
+  { call }: TestContextOptions = {},
+): TestContext {
+  const logged: LogEntry[] = [];
+  const log =
+    (level: LogEntry["level"]) =>
+    (message: string, fields?: Record<string, unknown>): void =>
+      void logged.push(fields === undefined ? { level, message } : { level, message, fields });
+  return {
+    backend: plugin.name,
+    config: settingsOf(plugin, config),
+    http: createHttpClient({ baseUrl: url ?? NOWHERE, title: plugin.title }),
+    log: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
+    logged,
+    async call<T>(capability: string, input: unknown): Promise<T> {
+      if (call === undefined) throw new Error(`no backend here serves ${capability}`);
+      const answer: unknown = await call(capability, input);
+      return answer as T;
+    },
+  };
+}
+
+function settingsOf(
+  plugin: AnyPlugin,
+  config: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const properties: TProperties = plugin.config;
+  const schema = Type.Object(properties, { additionalProperties: false });
+  const settings: unknown = Value.Default(schema, structuredClone(config));
+  if (Value.Check(schema, settings)) return settings;
+  const { path, message } = Value.Errors(schema, settings).First() ?? {};
+  throw new Error(`the settings of ${plugin.name} are not valid: ${path} ${message}`);
+}

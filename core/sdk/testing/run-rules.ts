@@ -1,0 +1,238 @@
+/** Rules about doing the work: results, cancel, restart, failures. One set for every capability. */
+import assert from "node:assert/strict";
+import { BackendError } from "../errors.ts";
+import {
+  type Backend,
+  capabilityOf,
+  type Input,
+  inputOf,
+  type Rule,
+  type Subject,
+  type Word,
+  withBackend,
+} from "./cases.ts";
+import { createTestJob, type TestJob } from "./job.ts";
+import { until, within } from "./wait.ts";
+
+const RUN_MS = 20_000;
+const SETTLE_MS = 5_000;
+
+interface Case extends Subject {
+  readonly kind: string;
+}
+
+export function runRules(subject: Subject): readonly Rule[] {
+  return Object.keys(subject.plugin.capabilities).flatMap((kind) => {
+    const run: Case = { ...subject, kind };
+    const { restart } = capabilityOf(subject.plugin, kind);
+    const resume = restart === "resume" ? needsServer(run) : { skip: "it starts over" };
+    return [
+      { name: `${kind}: gives a result`, check: () => checkResult(run) },
+      {
+        name: `${kind}: a cancel while it works reaches the server`,
+        ...needs(run, "hang"),
+        check: () => checkCancel(run, "working"),
+      },
+      {
+        name: `${kind}: a cancel during the submission reaches the server`,
+        ...needs(run, "hang"),
+        check: () => checkCancel(run, "submitted"),
+      },
+      { name: `${kind}: a cancelled run settles`, check: () => checkSettles(run) },
+      {
+        name: `${kind}: does not submit twice after a restart`,
+        ...resume,
+        check: () => checkResume(run),
+      },
+      {
+        name: `${kind}: does not submit twice after a restart in the middle of the work`,
+        ...resume,
+        check: () => checkResumeMidway(run),
+      },
+      {
+        name: `${kind}: a failure of the server is a BackendError`,
+        ...needs(run, "fail"),
+        check: () => checkFailure(run, "fail"),
+      },
+      {
+        name: `${kind}: a lack of GPU memory is OUT_OF_MEMORY`,
+        ...needs(run, "oom"),
+        check: () => checkFailure(run, "oom", "OUT_OF_MEMORY"),
+      },
+      {
+        name: `${kind}: a success without output is a BackendError`,
+        ...needs(run, "null-output"),
+        check: () => checkNoOutput(run),
+      },
+    ];
+  });
+}
+
+function needsServer({ plugin }: Subject): { readonly skip?: string } {
+  return plugin.defaultUrl === undefined ? { skip: "it has no server" } : {};
+}
+
+function needs(run: Case, word: Word): { readonly skip?: string } {
+  const reason = run.cases.without?.[word];
+  return reason === undefined ? needsServer(run) : { skip: reason };
+}
+
+function start(run: Case, job: TestJob<Input>, { ctx }: Backend): Promise<unknown> {
+  const running = Promise.resolve().then(() => capabilityOf(run.plugin, run.kind).run(job, ctx));
+  // Somebody looks at the outcome later; until then it must not count as unhandled.
+  running.catch(() => {});
+  return running;
+}
+
+/** Runs to the end and checks what every success must have. */
+async function succeed(run: Case, job: TestJob<Input>, backend: Backend): Promise<void> {
+  const limitMs = run.cases.runMs ?? RUN_MS;
+  const result = await within(start(run, job, backend), limitMs, "run must settle");
+  assert.equal(job.storing, 0, "run settled before its artifacts were stored: await them");
+  const given = result !== undefined && result !== null;
+  assert.ok(given || job.artifacts.length > 0, "run gave neither a result nor an artifact");
+  assert.ok(!given || JSON.stringify(result) !== undefined, "the result must be JSON");
+  for (const { fraction } of job.progressed) {
+    const valid = fraction === undefined || (fraction >= 0 && fraction <= 1);
+    assert.ok(valid, `progress must be undefined or 0..1, not ${fraction}`);
+  }
+  for (const { image, mediaType } of job.previews) {
+    assert.ok(image.byteLength > 0, "a preview is empty");
+    assert.match(mediaType, /^image\//, `a preview is ${mediaType}`);
+  }
+}
+
+function checkResult(run: Case): Promise<void> {
+  return withBackend(run, (backend) =>
+    succeed(run, createTestJob(inputOf(run, run.kind)), backend),
+  );
+}
+
+/** The call that starts work, found by running the example against a server of its own. */
+async function submitCall(run: Case): Promise<string> {
+  const named = run.cases.submits?.[run.kind];
+  if (named !== undefined) return named;
+  let found: string | undefined;
+  await withBackend(run, async (backend) => {
+    await succeed(run, createTestJob(inputOf(run, run.kind)), backend);
+    const calls = backend.fake?.calls ?? [];
+    found = calls.find((call) => call.startsWith("POST ")) ?? calls[0];
+  });
+  assert.ok(found, "the run called nothing on the fake; does it use ctx.http?");
+  return found;
+}
+
+async function checkCancel(run: Case, moment: "submitted" | "working"): Promise<void> {
+  const settleMs = run.cases.settleMs ?? SETTLE_MS;
+  const submit = await submitCall(run);
+  await withBackend(run, async (backend) => {
+    const { fake } = backend;
+    assert.ok(fake, "give `fake` in the cases: this plugin has a server");
+    const job = createTestJob(inputOf(run, run.kind, "hang"));
+    const running = start(run, job, backend);
+    await within(
+      Promise.race([
+        running,
+        until(() => fake.calls.includes(submit), RUN_MS, `no ${submit} came`),
+      ]),
+      RUN_MS,
+      "run must submit",
+    );
+    if (moment === "working") await signOfWork(job, fake);
+    const outcome = running.then(
+      () => "completed",
+      () => "stopped",
+    );
+    await within(job.cancel(), settleMs, "what onCancel registered must settle");
+    await within(outcome, settleMs, "a cancelled run must settle");
+    await until(() => fake.stopped, settleMs, "the server was not told to stop");
+    assert.deepEqual(job.stopErrors, [], "what onCancel registered failed");
+  });
+}
+
+/** Progress, or a further call, or a while without both: some servers say nothing until the end. */
+async function signOfWork(job: TestJob<Input>, fake: { calls: readonly string[] }): Promise<void> {
+  const before = fake.calls.length;
+  const seen = (): boolean =>
+    job.progressed.length + job.emitted.length + job.previews.length > 0 ||
+    fake.calls.length > before;
+  await until(seen, 250, "no sign of work").catch(() => {});
+}
+
+/** At once, without a server's help: also for plugins that have none. */
+function checkSettles(run: Case): Promise<void> {
+  const settleMs = run.cases.settleMs ?? SETTLE_MS;
+  return withBackend(run, async (backend) => {
+    const job = createTestJob(inputOf(run, run.kind));
+    const outcome = start(run, job, backend).catch(() => {});
+    await within(job.cancel(), settleMs, "what onCancel registered must settle");
+    await within(outcome, settleMs, "a cancelled run must settle");
+  });
+}
+
+async function checkResume(run: Case): Promise<void> {
+  const submit = await submitCall(run);
+  await withBackend(run, async (backend) => {
+    const input = inputOf(run, run.kind);
+    const first = createTestJob(input);
+    await succeed(run, first, backend);
+    const again = createTestJob(input, { attempt: 2, steps: first.steps });
+    await succeed(run, again, backend);
+    assertOnce(backend, submit);
+    assert.equal(again.artifacts.length, first.artifacts.length, "the restart lost an artifact");
+  });
+}
+
+/** The first execution goes on, like work of a gateway that died: nothing stops the server. */
+async function checkResumeMidway(run: Case): Promise<void> {
+  const submit = await submitCall(run);
+  await withBackend(run, async (backend) => {
+    const input = inputOf(run, run.kind, "slow-start steps=5");
+    const first = createTestJob(input);
+    const lost = start(run, first, backend).catch(() => {});
+    await until(() => first.steps.size > 0, RUN_MS, "run stored no step before it waited");
+    const again = createTestJob(input, { attempt: 2, steps: first.steps });
+    await succeed(run, again, backend);
+    await within(lost, run.cases.runMs ?? RUN_MS, "run must settle");
+    assertOnce(backend, submit);
+  });
+}
+
+function assertOnce({ fake }: Backend, submit: string): void {
+  const times = fake?.calls.filter((call) => call === submit).length;
+  assert.equal(times, 1, `${submit} came ${times} times: keep the handle in job.step`);
+}
+
+function checkFailure(run: Case, word: Word, code?: string): Promise<void> {
+  return withBackend(run, async (backend) => {
+    const error = await failure(run, word, backend);
+    if (code !== undefined) assert.equal(error.code, code, error.message);
+    assert.ok(error.message.trim() !== "", "the error must say what failed");
+    assert.doesNotMatch(error.message, /\n\s+at |Traceback/, "the error must not show a stack");
+  });
+}
+
+async function failure(run: Case, word: Word, backend: Backend): Promise<BackendError> {
+  const job = createTestJob(inputOf(run, run.kind, word));
+  const running = start(run, job, backend).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const error = await within(running, run.cases.runMs ?? RUN_MS, "run must settle");
+  assert.ok(error !== undefined, `the server answered "${word}", and run reports success`);
+  if (!BackendError.is(error)) {
+    assert.fail(
+      `run must throw a BackendError, not ${error instanceof Error ? error.stack : error}`,
+    );
+  }
+  return error;
+}
+
+/** Only for work that makes files: an empty text can be a good answer. */
+function checkNoOutput(run: Case): Promise<void> {
+  return withBackend(run, async (backend) => {
+    const example = createTestJob(inputOf(run, run.kind));
+    await succeed(run, example, backend);
+    if (example.artifacts.length > 0) await failure(run, "null-output", backend);
+  });
+}

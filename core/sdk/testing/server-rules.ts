@@ -1,0 +1,176 @@
+/** Rules about the hooks that look at the whole server: health, models, residents, free, routes. */
+import assert from "node:assert/strict";
+import { createServer, type RequestListener } from "node:http";
+import { Value } from "@sinclair/typebox/value";
+import { BackendError } from "../errors.ts";
+import type { AnyPlugin, Health } from "../plugin.ts";
+import { capabilityOf, inputOf, type Rule, type Subject, withBackend } from "./cases.ts";
+import { createTestContext } from "./context.ts";
+import { createTestJob } from "./job.ts";
+import { within } from "./wait.ts";
+
+const HOOK_MS = 10_000;
+const NO_SERVER = "it has no server";
+
+export function serverRules(subject: Subject): readonly Rule[] {
+  const { plugin } = subject;
+  const server = plugin.defaultUrl === undefined ? { skip: NO_SERVER } : {};
+  const optional = (hook: unknown): { readonly skip?: string } =>
+    hook === undefined ? { skip: "the plugin does not offer it" } : {};
+  return [
+    { name: "health is ready when the server answers", check: () => checkReady(subject) },
+    {
+      name: "health notices that the server is gone",
+      ...server,
+      check: () => checkGone(subject),
+    },
+    {
+      name: "health gives up on a silent server when its signal says so",
+      ...server,
+      check: () => checkOther(subject, () => {}),
+    },
+    {
+      name: "health notices that another program answers",
+      ...server,
+      check: () =>
+        checkOther(subject, (_request, response) => {
+          response.setHeader("content-type", "text/html").end("<!doctype html><p>Welcome!</p>");
+        }),
+    },
+    { name: "models are named", ...optional(plugin.models), check: () => checkModels(subject) },
+    {
+      name: "residents are models with whole MiB",
+      ...optional(plugin.residents),
+      check: () => checkResidents(subject),
+    },
+    {
+      name: "free makes a model leave",
+      ...optional(plugin.free),
+      check: () => checkFree(subject),
+    },
+    {
+      name: "routes that need no input answer with JSON",
+      ...optional(plugin.routes),
+      check: () => checkEndpoints(subject),
+    },
+  ];
+}
+
+const soon = (): AbortSignal => AbortSignal.timeout(HOOK_MS);
+
+function checkReady(subject: Subject): Promise<void> {
+  const { plugin } = subject;
+  return withBackend(subject, async ({ ctx }) => {
+    const health: Health = await within(plugin.health(ctx, soon()), HOOK_MS, "health must settle");
+    assert.equal(health.status, "ready", `health is ${JSON.stringify(health)}`);
+  });
+}
+
+async function checkGone(subject: Subject): Promise<void> {
+  const { plugin, cases } = subject;
+  const fake = await cases.fake?.();
+  assert.ok(fake, "give `fake` in the cases: this plugin has a server");
+  const ctx = createTestContext(plugin, fake.url, cases.config);
+  await fake.stop();
+  await checkNotReady(plugin, ctx, soon());
+}
+
+/** A server that does not behave like this plugin's must not pass for it. */
+async function checkOther({ plugin, cases }: Subject, listener: RequestListener): Promise<void> {
+  const server = createServer(listener);
+  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : undefined;
+  try {
+    const ctx = createTestContext(plugin, `http://127.0.0.1:${port}`, cases.config);
+    await checkNotReady(plugin, ctx, AbortSignal.timeout(300));
+  } finally {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  }
+}
+
+async function checkNotReady(
+  plugin: AnyPlugin,
+  ctx: ReturnType<typeof createTestContext>,
+  signal: AbortSignal,
+): Promise<void> {
+  const asked = Promise.resolve(plugin.health(ctx, signal));
+  const health: unknown = await within(
+    asked.catch((error: unknown) => error),
+    HOOK_MS / 2,
+    "health must settle",
+  );
+  await plugin.close?.(ctx);
+  if (BackendError.is(health) || (signal.aborted && health === signal.reason)) return;
+  if (health instanceof Error) throw health;
+  const { status, reason }: { status?: unknown; reason?: unknown } = Object(health);
+  assert.notEqual(status, "ready", "health says ready of a server that is not");
+  assert.ok(typeof reason === "string" && reason !== "", "health must say why");
+}
+
+function checkModels(subject: Subject): Promise<void> {
+  return withBackend(subject, async ({ ctx }) => {
+    const models = (await subject.plugin.models?.(ctx, soon())) ?? [];
+    const names = models.map(({ name }) => name);
+    assert.ok(
+      names.every((name) => typeof name === "string" && name !== ""),
+      "a name is empty",
+    );
+    assert.equal(new Set(names).size, names.length, `a model is listed twice: ${names.join(", ")}`);
+    assert.deepEqual(JSON.parse(JSON.stringify(models)), models, "models must be JSON");
+  });
+}
+
+/** After a run, when there is something to see. */
+function checkResidents(subject: Subject): Promise<void> {
+  return withBackend(subject, async ({ ctx }) => {
+    await runFirst(subject, ctx);
+    for (const { model, residentMiB } of (await subject.plugin.residents?.(ctx, soon())) ?? []) {
+      assert.ok(typeof model === "string" && model !== "", "a resident must name its model");
+      assert.ok(Number.isInteger(residentMiB) && residentMiB >= 0, `${model}: ${residentMiB} MiB`);
+    }
+  });
+}
+
+function checkFree(subject: Subject): Promise<void> {
+  const { plugin } = subject;
+  return withBackend(subject, async ({ ctx }) => {
+    const cost = await runFirst(subject, ctx);
+    const before = await plugin.residents?.(ctx, soon());
+    const model = before?.[0]?.model ?? cost;
+    assert.ok(model, "nothing is resident after a run, and no cost names a model to free");
+    const freed = plugin.free?.(ctx, model, soon());
+    await within(Promise.resolve(freed), HOOK_MS, "free must settle");
+    const after = (await plugin.residents?.(ctx, soon())) ?? [];
+    assert.ok(!after.some((resident) => resident.model === model), `${model} is still resident`);
+  });
+}
+
+/** Runs the example of the first capability that costs memory; gives its model's name. */
+async function runFirst(
+  subject: Subject,
+  ctx: ReturnType<typeof createTestContext>,
+): Promise<string | undefined> {
+  const { plugin, cases } = subject;
+  const kinds = Object.keys(plugin.capabilities);
+  const kind = kinds.find((name) => capabilityOf(plugin, name).vram) ?? kinds[0];
+  if (kind === undefined) return undefined;
+  const { run, vram } = capabilityOf(plugin, kind);
+  const input = inputOf(subject, kind);
+  const running = Promise.resolve(run(createTestJob(input), ctx));
+  await within(running, cases.runMs ?? 20_000, `${kind}: run must settle`);
+  return vram?.(input, ctx.config).model;
+}
+
+function checkEndpoints(subject: Subject): Promise<void> {
+  return withBackend(subject, async ({ ctx }) => {
+    for (const [name, endpoint] of Object.entries(subject.plugin.routes ?? {})) {
+      const input: unknown = Value.Default(endpoint.input, {});
+      if (!endpoint.route.startsWith("GET ") || !Value.Check(endpoint.input, input)) continue;
+      const asked = endpoint.handle(input, ctx, soon());
+      const answer: unknown = await within(asked, HOOK_MS, `${name} must settle`);
+      assert.ok(JSON.stringify(answer) !== undefined, `${name} must answer with JSON`);
+    }
+  });
+}
