@@ -8,6 +8,7 @@ import { artifactRoutes, createArtifacts } from "./artifacts/mod.ts";
 import { type Auth, authRoutes, createAuth, readAdminKeyFile } from "./auth/mod.ts";
 import type { Clock } from "./clock.ts";
 import {
+  formatProblem,
   formatProblems,
   type GatewayConfig,
   type LoadedConfig,

@@ -1,10 +1,9 @@
 /** The routes that watch and end jobs. A job of another key is 404, as one that never was. */
 import { Type as t } from "@sinclair/typebox";
-import type { Principal } from "../auth/principal.ts";
 import { GatewayError } from "../errors.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import type { Jobs } from "./jobs.ts";
-import type { JobRow } from "./row.ts";
+import { owned } from "./owned.ts";
 import { jobSchema } from "./schema.ts";
 import type { JobSockets } from "./socket.ts";
 import type { EventStreams } from "./sse.ts";
@@ -42,15 +41,6 @@ const listQuery = t.Object({
 });
 
 export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptions): Route[] {
-  function owned(call: { readonly principal: Principal | undefined }, id: string): JobRow {
-    const row = jobs.get(id);
-    const { principal } = call;
-    const mine =
-      principal && (row?.keyId === principal.keyId || principal.scopes.has("jobs:admin"));
-    if (!row || !mine) throw new GatewayError("NOT_FOUND", `No job ${id}`);
-    return row;
-  }
-
   function socket(path: string): Route {
     return route({
       method: "GET",
@@ -67,7 +57,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       },
       handle(call) {
         const { job_id } = call.params;
-        const { keyId } = owned(call, job_id);
+        const { keyId } = owned(jobs, call.principal, job_id);
         if (sockets.size >= maxSockets) {
           const message = `${maxSockets} sockets are open, which is the limit`;
           throw new GatewayError("QUEUE_FULL", message, { retryAfterMs: 5_000 });
@@ -92,7 +82,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
 
   const cancel = async (call: Call<{ job_id: string }, unknown, unknown>) => {
     const { job_id } = call.params;
-    owned(call, job_id);
+    owned(jobs, call.principal, job_id);
     return jobs.wire(await jobs.cancel(job_id, "Cancelled by request"));
   };
 
@@ -137,7 +127,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       policy: { access: "jobs:read" },
       params: idParams,
       docs: { tag: TAG, summary: "Read a job", data: jobSchema },
-      handle: (call) => jobs.wire(owned(call, call.params.job_id)),
+      handle: (call) => jobs.wire(owned(jobs, call.principal, call.params.job_id)),
     }),
     route({
       method: "DELETE",
@@ -157,7 +147,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       },
       async handle(call) {
         if (!call.query.purge) return cancel(call);
-        const row = owned(call, call.params.job_id);
+        const row = owned(jobs, call.principal, call.params.job_id);
         await jobs.purge(row.id);
         return jobs.wire(row);
       },
@@ -182,7 +172,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
         description: "All events from the first, or those after `Last-Event-ID` or `?after=`.",
       },
       handle(call) {
-        const row = owned(call, call.params.job_id);
+        const row = owned(jobs, call.principal, call.params.job_id);
         const { hub } = jobs;
         const after = lastEventId(call.request) ?? call.query.after ?? 0;
         return streams.open({ hub, jobId: row.id, after, connection: call.connection });
@@ -195,7 +185,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       params: idParams,
       docs: { tag: TAG, summary: "The newest unfinished picture of a running job" },
       handle(call) {
-        const row = owned(call, call.params.job_id);
+        const row = owned(jobs, call.principal, call.params.job_id);
         const preview = jobs.previews.get(row.id);
         if (!preview) throw new GatewayError("NOT_FOUND", `Job ${row.id} has no preview now`);
         return new Response(new Uint8Array(preview.image), {

@@ -3,13 +3,14 @@
  * answers 202 with a job, or the finished job (`Prefer: wait=N`), or the job's events as a stream.
  */
 import { createHash } from "node:crypto";
-import type { TSchema } from "@sinclair/typebox";
+import { type TSchema, Type as t } from "@sinclair/typebox";
 import type { KeyLimits, Principal } from "../auth/principal.ts";
 import type { Scope } from "../auth/scopes.ts";
 import { GatewayError } from "../errors.ts";
 import { type Call, Reply, type Route, route } from "../http/route.ts";
 import type { VramCost } from "../sdk/plugin.ts";
 import type { Jobs, Work } from "./jobs.ts";
+import { owned } from "./owned.ts";
 import type { JobRow } from "./row.ts";
 import { acceptedSchema } from "./schema.ts";
 import type { EventStreams } from "./sse.ts";
@@ -109,7 +110,45 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
     return new Reply({ job_id: row.id, status: row.status }, status, headers);
   }
 
-  return catalogue.services.map((service) => {
+  const retry = route({
+    method: "POST",
+    path: "/jobs/:job_id/retry",
+    policy: { access: "jobs:read" },
+    params: t.Object({ job_id: t.String({ format: "uuid" }) }),
+    docs: {
+      tag: "jobs",
+      summary: "Run a failed or cancelled job again, as a new job",
+      status: 202,
+      data: acceptedSchema,
+    },
+    async handle(call) {
+      const { principal } = call;
+      const row = owned(jobs, principal, call.params.job_id);
+      const service = catalogue.services.find(({ kind }) => kind === row.capability);
+      if (!principal || !service) {
+        throw new GatewayError("NOT_FOUND", `No backend offers ${row.capability} any more`);
+      }
+      if (!principal.scopes.has(service.scope)) {
+        throw new GatewayError("FORBIDDEN_SCOPE", `This job needs the scope ${service.scope}`);
+      }
+      if (row.status !== "failed" && row.status !== "cancelled") {
+        const message = `Only a failed or cancelled job can be run again; this one is ${row.status}`;
+        throw new GatewayError("JOB_NOT_FINISHED", message);
+      }
+      const body = { ...row.input, backend: row.backend, priority: row.priority };
+      const resolved = await catalogue.resolve(row.capability, body, principal);
+      const { row: again } = await jobs.submit({
+        ...workOf(row.capability, resolved, principal.limits, nowMs()),
+        keyId: principal.keyId,
+        priority: row.priority,
+        tag: row.tag ?? undefined,
+        retriedFrom: row.id,
+      });
+      return answer(call, again, { replayed: false, stream: false });
+    },
+  });
+
+  const accepting = catalogue.services.map((service) => {
     const [method, path] = service.route.split(" ") as [Route["method"], string];
     return route({
       method,
@@ -132,6 +171,7 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
       handle: (call) => accept(service, call),
     });
   });
+  return [...accepting, retry];
 }
 
 /** The parts of a job that the request decides; also used for work that a plugin asks for. */

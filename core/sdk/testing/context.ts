@@ -1,5 +1,5 @@
 /** What a plugin's hooks receive, without a kernel: checked settings, the real HTTP client, a log to read. */
-import { type TProperties, Type } from "@sinclair/typebox";
+import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { createHttpClient } from "../http-client.ts";
 import type { AnyPlugin, Context } from "../plugin.ts";
@@ -10,7 +10,7 @@ export interface LogEntry {
   readonly fields?: Record<string, unknown>;
 }
 
-export interface TestContext extends Context<Record<string, unknown>> {
+export interface TestContext<Config = Record<string, unknown>> extends Context<Config> {
   readonly logged: readonly LogEntry[];
 }
 
@@ -19,16 +19,19 @@ export interface TestContextOptions {
   readonly call?: (capability: string, input: unknown) => Promise<unknown>;
 }
 
+/** The settings that a plugin's hooks expect. */
+export type ConfigOf<Tested extends AnyPlugin> = Parameters<Tested["health"]>[0]["config"];
+
 /** Nothing listens on the discard port of a test machine. */
 const NOWHERE = "http://127.0.0.1:9";
 
 /** Throws when `config` does not fit the plugin's own schema, as the kernel would at start. */
-export function createTestContext(
-  plugin: AnyPlugin,
+export function createTestContext<Tested extends AnyPlugin>(
+  plugin: Tested,
   url?: string,
   config: Readonly<Record<string, unknown>> = {},
   { call }: TestContextOptions = {},
-): TestContext {
+): TestContext<ConfigOf<Tested>> {
   const logged: LogEntry[] = [];
   const log =
     (level: LogEntry["level"]) =>
@@ -48,10 +51,7 @@ export function createTestContext(
   };
 }
 
-function settingsOf(
-  plugin: AnyPlugin,
-  config: Readonly<Record<string, unknown>>,
-): Record<string, unknown> {
+function settingsOf(plugin: AnyPlugin, config: Readonly<Record<string, unknown>>): Static<TObject> {
   const properties: TProperties = plugin.config;
   const schema = Type.Object(properties, { additionalProperties: false });
   const settings: unknown = Value.Default(schema, structuredClone(config));
