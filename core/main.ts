@@ -1,4 +1,5 @@
 /** Process entry: reads the command, starts the kernel, handles signals. */
+import { join, sep } from "node:path";
 import { banner } from "./banner.ts";
 import { EXIT, runCli } from "./cli/mod.ts";
 import { systemClock } from "./clock.ts";
@@ -11,12 +12,15 @@ const FSYNC_FAILED = 70;
 /** Mistakes that a person must mend; the message is enough, a stack would only hide it. */
 const MENDABLE = new Set(["ConfigError", "UnusableStoreError", "UnusableAdminKeyError"]);
 
+const OWN_CODE = import.meta.dirname + sep;
+
 const { env } = process;
 const path = configPath(env);
 
 async function start(): Promise<number> {
+  const started = surviveStrayErrors();
   const kernel = await startKernel({ configPath: path, env, clock: systemClock, die });
-  surviveStrayErrors(kernel);
+  started(kernel);
   process.stdout.write(banner(factsOf(kernel)));
   return new Promise((resolve) => {
     let stopping = false;
@@ -34,16 +38,42 @@ async function start(): Promise<number> {
   });
 }
 
-/** A plugin that throws where nobody waits makes its own backend unwell, and nobody else's. */
-function surviveStrayErrors({ host, log }: Kernel): void {
-  const stray = (error: unknown) => {
-    const backend = currentBackend() ?? host.blame(error);
+/**
+ * A plugin that throws where nobody waits makes its own backend unwell, and nobody else's. Errors of
+ * the start are judged when the returned function says whose plugins there are.
+ */
+function surviveStrayErrors(): (kernel: Kernel) => void {
+  const early: { readonly error: unknown; readonly running: string | undefined }[] = [];
+  let kernel: Kernel | undefined;
+
+  function judge({ host, log }: Kernel, error: unknown, running: string | undefined): void {
+    const backend = running ?? host.blame(error);
     log.error("a stray error", { backend, error: messageOf(error) });
-    if (backend === undefined) die(`an error that no plugin caused: ${messageOf(error)}`);
-    host.distrust(backend, messageOf(error));
+    if (backend !== undefined) host.distrust(backend, messageOf(error));
+    else if (isOwn(error)) die(`an error that no plugin caused: ${messageOf(error)}`);
+  }
+
+  const stray = (error: unknown) => {
+    const running = currentBackend();
+    if (kernel) judge(kernel, error, running);
+    else early.push({ error, running });
   };
   process.on("uncaughtException", stray);
   process.on("unhandledRejection", stray);
+  return (started) => {
+    kernel = started;
+    for (const { error, running } of early.splice(0)) judge(started, error, running);
+  };
+}
+
+/**
+ * Whether the gateway's own code failed, so that its state cannot be trusted. A stray error without a
+ * frame of ours (a text that was thrown, a request that a plugin forgot) came from outside.
+ */
+function isOwn(error: unknown): boolean {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  const frames = stack.split("\n").filter((line) => line.includes(OWN_CODE));
+  return frames.some((line) => !line.includes(join(OWN_CODE, "sdk")));
 }
 
 function factsOf({ url, folder, host, auth, config }: Kernel) {

@@ -2,7 +2,7 @@
  * Compares what was read with a schema: fills in defaults, converts what came out of the
  * environment, and reports everything that is wrong in the words of the person who wrote the file.
  */
-import { nearest } from "./nearest.ts";
+import { nearest } from "../sdk/nearest.ts";
 import { keyOf, type Path, type Problem } from "./problems.ts";
 import { converted, fits } from "./scalars.ts";
 import { choicesOf, isAnything, merged, type Shape } from "./shape.ts";

@@ -9,7 +9,6 @@ export {
   type LoadOptions,
   loadConfig,
 } from "./load.ts";
-export { editDistance, nearest } from "./nearest.ts";
 export { formatProblem, formatProblems, type Problem } from "./problems.ts";
 export { type BackendConfig, BackendSchema, type GatewayConfig, GatewaySchema } from "./schema.ts";
 export { type ConfigWatch, watchConfig } from "./watch.ts";

@@ -1,6 +1,6 @@
 /** What a schema cannot say: settings that must fit each other, addresses, origins, devices. */
 import { isIP } from "node:net";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../sdk/nearest.ts";
 import { keyOf, type Path, type Problem } from "./problems.ts";
 import type { GatewayConfig } from "./schema.ts";
 import { looksLikeCredential } from "./secrets.ts";

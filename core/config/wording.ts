@@ -1,5 +1,5 @@
 /** The words of a message about a value: what was expected, what stands there, which slip. */
-import { nearest } from "./nearest.ts";
+import { nearest } from "../sdk/nearest.ts";
 import type { Path } from "./problems.ts";
 import { converted, fits } from "./scalars.ts";
 import { isSecret } from "./secrets.ts";

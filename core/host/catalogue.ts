@@ -5,8 +5,8 @@
 import { type Static, Type as t } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
 import type { Scope } from "../auth/scopes.ts";
-import { nearest } from "../config/mod.ts";
 import { GatewayError } from "../errors.ts";
+import { nearest } from "../sdk/mod.ts";
 import type { AnyCapability, VramCost } from "../sdk/plugin.ts";
 import { type Check, createCheck, expectValid, invalid } from "../validation.ts";
 import type { Backend } from "./backend.ts";

@@ -100,7 +100,8 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
         collecting = true;
         append({ type: "job.phase", data: { phase: "collecting" }, phase: "collecting" });
       }
-      const fence = () => !signal.aborted;
+      // The row decides: the signal follows the commit of a cancel only later.
+      const fence = () => !signal.aborted && store.isCurrent(id, epoch);
       const artifact = await artifacts.put({
         jobId: id,
         keyId: row.keyId,

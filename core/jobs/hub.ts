@@ -21,6 +21,8 @@ export interface Hub {
 interface Subscription {
   readonly follower: Follower;
   seq: number;
+  /** False once it has left: nothing more is delivered. */
+  open: boolean;
 }
 
 const PAGE = 500;
@@ -50,16 +52,22 @@ export function createHub(
   function leave(jobId: string, subscription: Subscription): void {
     const subscriptions = byJob.get(jobId);
     if (!subscriptions?.delete(subscription)) return;
+    subscription.open = false;
     followers--;
     if (subscriptions.size === 0) byJob.delete(jobId);
   }
 
+  /** A follower that throws loses its place; the job and the other followers go on. */
   function deliver(jobId: string, to: Subscription, event: JobEvent, json: string): void {
     to.seq = event.seq;
-    to.follower.event(event, json);
-    if (!isLastEvent(event)) return;
-    leave(jobId, to);
-    to.follower.end();
+    try {
+      to.follower.event(event, json);
+      if (!isLastEvent(event)) return;
+      leave(jobId, to);
+      to.follower.end();
+    } catch {
+      leave(jobId, to);
+    }
   }
 
   /** Delivers what the log holds beyond the subscription's place. */
@@ -67,6 +75,7 @@ export function createHub(
     for (;;) {
       const events = read(jobId, to.seq, PAGE);
       for (const event of events) {
+        if (!to.open) return;
         deliver(jobId, to, event, JSON.stringify(eventToWire(event)));
       }
       if (events.length < PAGE) return;
@@ -78,7 +87,7 @@ export function createHub(
       return followers;
     },
     follow(jobId, after, follower) {
-      const subscription: Subscription = { follower, seq: after };
+      const subscription: Subscription = { follower, seq: after, open: true };
       const subscriptions = byJob.get(jobId) ?? new Set();
       byJob.set(jobId, subscriptions);
       subscriptions.add(subscription);
@@ -92,7 +101,7 @@ export function createHub(
       const json = JSON.stringify(eventToWire(event));
       for (const subscription of [...subscriptions]) {
         // An event may be committed, and read from the log, before it is published.
-        if (event.seq <= subscription.seq) continue;
+        if (!subscription.open || event.seq <= subscription.seq) continue;
         if (event.seq > subscription.seq + 1) catchUp(event.jobId, subscription);
         else deliver(event.jobId, subscription, event, json);
       }

@@ -7,10 +7,11 @@ import { type Log, messageOf } from "../log.ts";
 import type { VramCost } from "../sdk/plugin.ts";
 import type { Database } from "../storage/mod.ts";
 import { createHub, type Hub, isLastEvent } from "./hub.ts";
+import { persist } from "./persist.ts";
 import type { AdmissionPort, ArtifactsPort, BackendsPort } from "./ports.ts";
 import { createPreviews, type Previews } from "./previews.ts";
 import { createQueue } from "./queue.ts";
-import type { JobRow } from "./row.ts";
+import type { JobError, JobRow } from "./row.ts";
 import { createRunner } from "./runner.ts";
 import { type JobWire, jobToWire } from "./schema.ts";
 import { isTerminal } from "./state.ts";
@@ -87,6 +88,8 @@ export function createJobs(options: JobsOptions): Jobs {
   const previews = createPreviews();
   /** Unfinished jobs per key, kept in step with the rows. */
   const active = new Map<string, number>();
+  /** Ends every wait of `ended` with the job as it is. */
+  const waits = new Set<() => void>();
   let draining = false;
 
   function count(keyId: string, by: 1 | -1): void {
@@ -115,7 +118,7 @@ export function createJobs(options: JobsOptions): Jobs {
     random: options.random,
     cancelGraceMs: settings.cancelGraceMs,
     publish,
-    requeued: (row) => draining || queue.add({ row, demand: demandOf(row), resume: false }),
+    requeued: (row) => draining || enqueue(row, false),
   });
 
   const queue = createQueue({
@@ -126,13 +129,25 @@ export function createJobs(options: JobsOptions): Jobs {
     expired(jobId) {
       queue.remove(jobId);
       const message = "The job did not start before its `start_by`";
-      const error = { code: "QUEUE_TIMEOUT", message, details: { retryable: true } };
-      store.finish(jobId, { status: "failed", epoch: undefined, error }).then(
-        (change) => change && publish(change),
-        (error) => log.error("an expired job was not ended", { error: messageOf(error) }),
-      );
+      failPending(jobId, { code: "QUEUE_TIMEOUT", message, details: { retryable: true } });
     },
   });
+
+  function failPending(jobId: string, error: JobError): void {
+    const end = { status: "failed", epoch: undefined, error } as const;
+    void persist(() => store.finish(jobId, end), log).then((change) => change && publish(change));
+  }
+
+  /** Queues a job that is on disk. A plugin that cannot say what the job costs has failed it. */
+  function enqueue(row: JobRow, resume: boolean): void {
+    try {
+      queue.add({ row, demand: demandOf(row), resume });
+    } catch (cause) {
+      const message = `The plugin of ${row.backend} failed: ${messageOf(cause)}`;
+      log.error("a job cannot be queued", { job: row.id, error: message });
+      failPending(row.id, { code: "INTERNAL", message, details: { retryable: false } });
+    }
+  }
 
   function refuse({ keyId, activeLimit }: Work): void {
     if (draining) throw new GatewayError("SHUTTING_DOWN", undefined, { retryAfterMs: 10_000 });
@@ -190,7 +205,7 @@ export function createJobs(options: JobsOptions): Jobs {
     });
     if (!change) return;
     publish(change);
-    queue.add({ row: change.row, demand: demandOf(change.row), resume: true });
+    enqueue(change.row, true);
   }
 
   async function sweep(): Promise<void> {
@@ -240,10 +255,12 @@ export function createJobs(options: JobsOptions): Jobs {
         if (!row || isTerminal(row.status)) return resolve(row);
         const finish = () => {
           clearTimeout(timer);
+          waits.delete(finish);
           leave();
           resolve(store.get(id));
         };
         const timer = setTimeout(finish, waitMs);
+        waits.add(finish);
         const leave = hub.follow(id, row.seq, { event() {}, end: () => queueMicrotask(finish) });
       }),
     counts: () => ({ pending: queue.size, running: runner.running }),
@@ -253,9 +270,7 @@ export function createJobs(options: JobsOptions): Jobs {
       const running = rows.filter((row) => row.status === "running");
       // First, so that their backends are not given to others in between.
       await Promise.all(running.map(takeUp));
-      for (const row of rows) {
-        if (row.status === "pending") queue.add({ row, demand: demandOf(row), resume: false });
-      }
+      for (const row of rows) if (row.status === "pending") enqueue(row, false);
       if (rows.length > 0) {
         log.info("took up unfinished jobs", { unfinished: rows.length, running: running.length });
       }
@@ -266,6 +281,7 @@ export function createJobs(options: JobsOptions): Jobs {
       queue.stop();
       await runner.drain(settings.drainTimeoutMs);
       await store.forgiveRunning();
+      for (const finish of [...waits]) finish();
     },
     get draining() {
       return draining;

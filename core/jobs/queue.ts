@@ -48,7 +48,7 @@ export function createQueue({ admission, clock, log, granted, expired }: QueuePo
   const places = new Map<string, Place>();
 
   async function wait({ row, demand, resume }: QueueItem, signal: AbortSignal): Promise<void> {
-    const pauseMs = (row.runAfter ?? 0) - clock.nowMs();
+    const pauseMs = pauseOf(row, clock.nowMs());
     if (pauseMs > 0) await pause(pauseMs, signal);
     const request = { jobId: row.id, backend: row.backend, demand, priority: row.priority, resume };
     const lease = await admission.acquire(request, signal);
@@ -91,6 +91,13 @@ export function createQueue({ admission, clock, log, granted, expired }: QueuePo
       places.clear();
     },
   };
+}
+
+/** Never longer than was meant when it was written, though the wall clock was set back since. */
+function pauseOf({ runAfter, updatedAt }: JobRow, nowMs: number): number {
+  const leftMs = (runAfter ?? 0) - nowMs;
+  const meantMs = (runAfter ?? 0) - updatedAt;
+  return meantMs > 0 ? Math.min(leftMs, meantMs) : leftMs;
 }
 
 /** Like a promised timer, but a far date does not overflow it. */

@@ -41,6 +41,13 @@ const listQuery = t.Object({
 });
 
 export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptions): Route[] {
+  /** Nobody starts to watch a gateway that stops: the next one tells what was missed. */
+  function refuseWhenStopping(): void {
+    if (jobs.draining) {
+      throw new GatewayError("SHUTTING_DOWN", undefined, { retryAfterMs: 10_000 });
+    }
+  }
+
   function socket(path: string): Route {
     return route({
       method: "GET",
@@ -58,6 +65,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       handle(call) {
         const { job_id } = call.params;
         const { keyId } = owned(jobs, call.principal, job_id);
+        refuseWhenStopping();
         if (sockets.size >= maxSockets) {
           const message = `${maxSockets} sockets are open, which is the limit`;
           throw new GatewayError("QUEUE_FULL", message, { retryAfterMs: 5_000 });
@@ -173,6 +181,7 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       },
       handle(call) {
         const row = owned(jobs, call.principal, call.params.job_id);
+        refuseWhenStopping();
         const { hub } = jobs;
         const after = lastEventId(call.request) ?? call.query.after ?? 0;
         return streams.open({ hub, jobId: row.id, after, connection: call.connection });

@@ -8,6 +8,7 @@ import { CATALOGUE, type ErrorCode, GatewayError } from "../errors.ts";
 import { type Log, messageOf } from "../log.ts";
 import { BackendError } from "../sdk/errors.ts";
 import { createAttempt } from "./attempt.ts";
+import { persist } from "./persist.ts";
 import type { ArtifactsPort, BackendPort, BackendsPort, LeasePort } from "./ports.ts";
 import type { Previews } from "./previews.ts";
 import { type Failure, judge } from "./retry.ts";
@@ -43,6 +44,7 @@ export interface Runner {
 type Abort = { readonly kind: "cancelled" } | { readonly kind: "expired"; failure: Failure };
 
 interface Execution {
+  readonly jobId: string;
   readonly abort: (why: Abort) => void;
   /** Settles when the end is written and `run` has settled, or the backend is known to be idle. */
   readonly over: Promise<unknown>;
@@ -53,16 +55,19 @@ const WATCH_MS = 250;
 /** Longest that an orphan lease is held against a backend that cannot say whether it computes. */
 const ORPHAN_LIMIT_MS = 10 * 60_000;
 const ORPHAN_POLL_MS = 2_000;
-const WRITE_RETRY_MS = 1_000;
 
 export function createRunner(ports: RunnerPorts): Runner {
   const { store, backends, clock, log } = ports;
-  const executions = new Map<string, Execution>();
+  const written = <T>(work: () => Promise<T>): Promise<T> => persist(work, log);
+  // By attempt: the one before may still be settling, on a backend that takes several jobs.
+  const executions = new Set<Execution>();
 
   async function begin(jobId: string, lease: LeasePort): Promise<void> {
     const claimed = await written(() => store.claim(jobId, lease.device));
     if (!claimed) return lease.release();
     ports.publish(claimed);
+    // Cancelled in the same commit, when there was no execution yet that could be told.
+    if (!store.isCurrent(jobId, claimed.row.epoch)) return lease.release();
     const backend = backends.get(claimed.row.backend);
     const run = backend?.capability(claimed.row.capability)?.run;
     if (!backend || !run) {
@@ -117,22 +122,11 @@ export function createRunner(ports: RunnerPorts): Runner {
     });
     const idle = untilIdle(settled, abortion, backend, row.id);
     const over = Promise.allSettled([ended, idle]).then(() => {
-      executions.delete(row.id);
+      executions.delete(execution);
       lease.release();
     });
-    executions.set(row.id, { abort, over });
-  }
-
-  /** A full or failing disk must not lose a job's end: tries again until it is written. */
-  async function written<T>(work: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await work();
-      } catch (error) {
-        log.error("a change of a job was not written; trying again", { error: messageOf(error) });
-        await new Promise((resolve) => setTimeout(resolve, WRITE_RETRY_MS));
-      }
-    }
+    const execution: Execution = { jobId: row.id, abort, over };
+    executions.add(execution);
   }
 
   async function complete(row: JobRow, output: unknown): Promise<void> {
@@ -229,9 +223,13 @@ export function createRunner(ports: RunnerPorts): Runner {
         lease.release();
       });
     },
-    cancel: (jobId) => executions.get(jobId)?.abort({ kind: "cancelled" }),
+    cancel(jobId) {
+      for (const execution of executions) {
+        if (execution.jobId === jobId) execution.abort({ kind: "cancelled" });
+      }
+    },
     async drain(graceMs) {
-      await within(Promise.all([...executions.values()].map(({ over }) => over)), graceMs);
+      await within(Promise.all([...executions].map(({ over }) => over)), graceMs);
     },
   };
 }

@@ -45,6 +45,8 @@ export interface JobStore {
   /** Persists a step's result; false when the attempt is stale. */
   saveStep(id: string, epoch: number, name: string, value: unknown): Promise<boolean>;
   step(id: string, name: string): { readonly value: unknown } | undefined;
+  /** Whether this attempt still runs; inside a transaction, with what the same commit changed. */
+  isCurrent(id: string, epoch: number): boolean;
   get(id: string): JobRow | undefined;
   list(filter: JobFilter): readonly JobRow[];
   events(id: string, after: number, limit: number): readonly JobEvent[];
@@ -98,6 +100,9 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
     "INSERT INTO job_events (job_id, seq, type, data, created_at) VALUES (?, ?, ?, ?, ?)",
   );
   const selectJob = prepare(`SELECT ${COLUMNS} FROM jobs WHERE id = ?`);
+  const selectCurrent = prepare(
+    "SELECT 1 FROM jobs WHERE id = ? AND epoch = ? AND status = 'running'",
+  );
   const claimJob = prepare(
     `UPDATE jobs SET status = 'running', phase = 'generating', epoch = epoch + 1,
        attempts = attempts + 1, crashes = crashes + 1, device = :device, progress = NULL, run_after = NULL,
@@ -145,8 +150,8 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
      WHERE key_id = ? AND idempotency_key = ?`,
   );
   const insertIdempotency = prepare(
-    `INSERT INTO idempotency (key_id, idempotency_key, fingerprint, resource_id, created_at)
-     VALUES (?, ?, ?, ?, ?)`,
+    `INSERT OR REPLACE INTO idempotency
+       (key_id, idempotency_key, fingerprint, resource_id, created_at) VALUES (?, ?, ?, ?, ?)`,
   );
 
   function record(row: JobRow, type: JobEventType, data: Record<string, unknown>): Change {
@@ -183,7 +188,8 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
             return { kind: "replayed", row: jobOf(first) };
           }
           if (known && known.fingerprint !== fingerprint) return { kind: "mismatch" };
-          if (!known) insertIdempotency.run(job.keyId, key, fingerprint, job.id, now);
+          // Also when the first job was removed since: the next repetition must find this one.
+          insertIdempotency.run(job.keyId, key, fingerprint, job.id, now);
         }
         const row = newRow(job, now);
         insertJob.run({
@@ -271,6 +277,7 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
       const found = selectStep.get(id, name);
       return found && { value: JSON.parse(String(found.value)) };
     },
+    isCurrent: (id, epoch) => selectCurrent.get(id, epoch) !== undefined,
     get(id) {
       const found = selectJob.get(id);
       return found && jobOf(found);

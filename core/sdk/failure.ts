@@ -1,6 +1,6 @@
 /**
- * Turns what went wrong between us and a backend into a `BackendError`. Classes come from the PHASE
- * (before the headers, a status, inside the body), because Deno gives a bare TypeError without a code.
+ * Turns what went wrong between us and a backend into a `BackendError`. Classes come from the
+ * PHASE (before the headers, a status, inside the body), because Deno gives a TypeError without code.
  */
 import { BackendError, type BackendErrorCode } from "./errors.ts";
 
@@ -26,7 +26,7 @@ export function notAnswered(target: Target, cause: unknown): BackendError {
   if (/malformed|invalid http|parse/i.test(text)) {
     return new BackendError(
       "BACKEND_MISMATCH",
-      `${target.title} at ${target.baseUrl} does not answer in HTTP; another program may use that port`,
+      `${target.title} at ${target.baseUrl} does not answer in HTTP; is it another program?`,
       { cause },
     );
   }
@@ -121,7 +121,7 @@ export function unexpectedShape(
     : new BackendError("BACKEND_FAILED", `${target.title} failed at ${call}: ${said}`);
 }
 
-/** Milliseconds of a `Retry-After` in seconds or as a date; undefined when there is none to read. */
+/** Milliseconds of a `Retry-After` in seconds or as a date; undefined when it says nothing. */
 export function parseRetryAfter(value: string | null, nowMs: number): number | undefined {
   if (value === null || value.trim() === "") return undefined;
   const waitMs = /^\s*\d+\s*$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;

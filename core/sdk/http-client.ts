@@ -1,4 +1,4 @@
-/** The HTTP client of `./http.ts` over the platform's fetch: the only file in which it may stand. */
+/** The HTTP client of `./http.ts`, over the platform's fetch, which may stand in no other file. */
 import type { Static, TSchema, TUnknown } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { type BodyWatch, readText, watchBody } from "./body.ts";
@@ -90,6 +90,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
       const headers = headersOf(options.headers);
       headers.delete("accept-encoding");
+      // Deno adds its own beside ours, and a strict server (aiohttp) refuses a header that comes twice.
+      headers.delete("user-agent");
       return openSocket(url, Object.fromEntries(headers), target, path, options);
     },
   };

@@ -1,7 +1,7 @@
 /**
- * The one outbound HTTP client. Every call is bounded in time and size, sends no header of a caller,
- * follows no redirect (a redirect would forward `X-API-Key`, see docs/security.md), and fails with a
- * `BackendError` of the class that decides about retries.
+ * The one outbound HTTP client. Every call is bounded in time and size, sends no header of a
+ * caller, follows no redirect (a redirect would forward `X-API-Key`, see docs/security.md), and
+ * fails with a `BackendError` of the class that decides about retries.
  */
 import type { Static, TSchema, TUnknown } from "@sinclair/typebox";
 
@@ -43,7 +43,7 @@ export interface HttpClient {
     body?: unknown,
     options?: JsonOptions<Schema>,
   ): Promise<Static<Schema>>;
-  /** The answer of a 2xx, its body still to be read: downloads and streams. Other statuses throw. */
+  /** The answer of a 2xx, its body still to be read: downloads, streams. Other statuses throw. */
   fetch(path: string, options?: RawOptions): Promise<Response>;
   /** A WebSocket to the backend, open when the promise settles. */
   socket(path: string, options?: RequestOptions): Promise<BackendSocket>;

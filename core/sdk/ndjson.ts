@@ -7,8 +7,8 @@ import { BackendError } from "./errors.ts";
 const MAX_LINE = 8 * 1024 * 1024;
 
 /**
- * Reads a body of newline-delimited JSON, one value at a time, however its chunks are cut. With `as`
- * each line is checked. Leaving the loop early closes the connection.
+ * Reads a body of newline-delimited JSON, one value at a time, however its chunks are cut. With
+ * `as` each line is checked. Leaving the loop early closes the connection.
  */
 export async function* ndjson<T>(
   response: Response,

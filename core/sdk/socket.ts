@@ -16,7 +16,7 @@ const CONNECT_TIMEOUT_MS = 30_000;
 /** A server that never answers our close must not hold us. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
-/** Opens `url`; settles when the handshake is over, or fails as a request would before its headers. */
+/** Opens `url`; settles when the handshake is over, or fails as a request before its headers. */
 export async function openSocket(
   url: URL,
   headers: Readonly<Record<string, string>>,

@@ -52,7 +52,7 @@ export function createDiskSpace(folder: string, ballastMiB: number, clock: Clock
         full = !lay();
       }
       if (!full) return undefined;
-      return new GatewayError("STORAGE_FULL", `The disk that holds ${folder} is full`, {
+      return new GatewayError("STORAGE_FULL", "The disk that holds the data folder is full", {
         retryAfterMs: 5_000,
       });
     },

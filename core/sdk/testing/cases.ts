@@ -15,8 +15,8 @@ export interface PluginCases {
   /** A request per capability, where the plugin's own `example` does not suit a test. */
   readonly inputs?: Readonly<Record<string, unknown>>;
   /**
-   * Puts words that steer the fake into a request. Unless said they are added to `prompt`, `text` or
-   * the first of `texts`.
+   * Puts words that steer the fake into a request. Unless said they are added to `prompt`, `text`
+   * or the first of `texts`.
    */
   withPrompt?(input: Readonly<Record<string, unknown>>, words: string): Record<string, unknown>;
   /** Per capability the call that starts work; the first POST of a run unless said. */
@@ -27,6 +27,8 @@ export interface PluginCases {
   readonly runMs?: number;
   /** Longest time for a cancelled run to settle; 5,000 ms unless said. */
   readonly settleMs?: number;
+  /** Longest time for health, models, residents and free; 10,000 ms unless said. */
+  readonly hookMs?: number;
 }
 
 /** One sentence that must be true of every plugin. */
@@ -49,7 +51,7 @@ export interface Backend {
   readonly fake: Fake | undefined;
 }
 
-/** Runs `work` against a fresh fake, and stops that and the plugin's own workers whatever happens. */
+/** Runs `work` against a fresh fake; stops that and the plugin's own workers whatever happens. */
 export async function withBackend(
   { plugin, cases }: Subject,
   work: (backend: Backend) => Promise<void>,

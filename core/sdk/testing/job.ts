@@ -1,4 +1,4 @@
-/** A job without a kernel: it keeps what a plugin reports, stores and registers, for tests to look at. */
+/** A job without a kernel: it keeps what a plugin reports and stores, for tests to look at. */
 import { createHash } from "node:crypto";
 import { BackendError } from "../errors.ts";
 import type { Artifact, ArtifactBody, Job } from "../job.ts";

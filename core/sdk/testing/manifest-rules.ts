@@ -77,7 +77,7 @@ function checkRoutes(plugin: AnyPlugin): void {
   }
 }
 
-/** Every property of the schema, however deep; values below `t.Record` are the client's own names. */
+/** Every property of the schema, however deep; the names in a `t.Record` are the client's own. */
 function checkNames(schema: unknown, where: string): void {
   if (Array.isArray(schema)) for (const part of schema) checkNames(part, where);
   if (!isRecord(schema)) return;

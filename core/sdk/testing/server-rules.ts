@@ -3,13 +3,15 @@ import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
 import { Value } from "@sinclair/typebox/value";
 import { BackendError } from "../errors.ts";
-import type { AnyPlugin, Health } from "../plugin.ts";
+import type { Health } from "../plugin.ts";
 import { capabilityOf, inputOf, type Rule, type Subject, withBackend } from "./cases.ts";
 import { createTestContext } from "./context.ts";
 import { createTestJob } from "./job.ts";
 import { within } from "./wait.ts";
 
 const HOOK_MS = 10_000;
+/** How long a silent server is waited for. */
+const SILENT_MS = 300;
 const NO_SERVER = "it has no server";
 
 export function serverRules(subject: Subject): readonly Rule[] {
@@ -56,12 +58,17 @@ export function serverRules(subject: Subject): readonly Rule[] {
   ];
 }
 
-const soon = (): AbortSignal => AbortSignal.timeout(HOOK_MS);
+const hookMs = ({ cases }: Subject): number => cases.hookMs ?? HOOK_MS;
+const soon = (subject: Subject): AbortSignal => AbortSignal.timeout(hookMs(subject));
 
 function checkReady(subject: Subject): Promise<void> {
   const { plugin } = subject;
   return withBackend(subject, async ({ ctx }) => {
-    const health: Health = await within(plugin.health(ctx, soon()), HOOK_MS, "health must settle");
+    const health: Health = await within(
+      plugin.health(ctx, soon(subject)),
+      hookMs(subject),
+      "health must settle",
+    );
     assert.equal(health.status, "ready", `health is ${JSON.stringify(health)}`);
   });
 }
@@ -72,18 +79,19 @@ async function checkGone(subject: Subject): Promise<void> {
   assert.ok(fake, "give `fake` in the cases: this plugin has a server");
   const ctx = createTestContext(plugin, fake.url, cases.config);
   await fake.stop();
-  await checkNotReady(plugin, ctx, soon());
+  await checkNotReady(subject, ctx, soon(subject));
 }
 
 /** A server that does not behave like this plugin's must not pass for it. */
-async function checkOther({ plugin, cases }: Subject, listener: RequestListener): Promise<void> {
+async function checkOther(subject: Subject, listener: RequestListener): Promise<void> {
+  const { plugin, cases } = subject;
   const server = createServer(listener);
   await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
   const address = server.address();
   const port = typeof address === "object" ? address?.port : undefined;
   try {
     const ctx = createTestContext(plugin, `http://127.0.0.1:${port}`, cases.config);
-    await checkNotReady(plugin, ctx, AbortSignal.timeout(300));
+    await checkNotReady(subject, ctx, AbortSignal.timeout(SILENT_MS));
   } finally {
     server.closeAllConnections();
     await new Promise((closed) => server.close(closed));
@@ -91,14 +99,15 @@ async function checkOther({ plugin, cases }: Subject, listener: RequestListener)
 }
 
 async function checkNotReady(
-  plugin: AnyPlugin,
+  subject: Subject,
   ctx: ReturnType<typeof createTestContext>,
   signal: AbortSignal,
 ): Promise<void> {
+  const { plugin } = subject;
   const asked = Promise.resolve(plugin.health(ctx, signal));
   const health: unknown = await within(
     asked.catch((error: unknown) => error),
-    HOOK_MS / 2,
+    hookMs(subject),
     "health must settle",
   );
   await plugin.close?.(ctx);
@@ -111,7 +120,7 @@ async function checkNotReady(
 
 function checkModels(subject: Subject): Promise<void> {
   return withBackend(subject, async ({ ctx }) => {
-    const models = (await subject.plugin.models?.(ctx, soon())) ?? [];
+    const models = (await subject.plugin.models?.(ctx, soon(subject))) ?? [];
     const names = models.map(({ name }) => name);
     assert.ok(
       names.every((name) => typeof name === "string" && name !== ""),
@@ -126,7 +135,8 @@ function checkModels(subject: Subject): Promise<void> {
 function checkResidents(subject: Subject): Promise<void> {
   return withBackend(subject, async ({ ctx }) => {
     await runFirst(subject, ctx);
-    for (const { model, residentMiB } of (await subject.plugin.residents?.(ctx, soon())) ?? []) {
+    for (const { model, residentMiB } of (await subject.plugin.residents?.(ctx, soon(subject))) ??
+      []) {
       assert.ok(typeof model === "string" && model !== "", "a resident must name its model");
       assert.ok(Number.isInteger(residentMiB) && residentMiB >= 0, `${model}: ${residentMiB} MiB`);
     }
@@ -137,12 +147,12 @@ function checkFree(subject: Subject): Promise<void> {
   const { plugin } = subject;
   return withBackend(subject, async ({ ctx }) => {
     const cost = await runFirst(subject, ctx);
-    const before = await plugin.residents?.(ctx, soon());
+    const before = await plugin.residents?.(ctx, soon(subject));
     const model = before?.[0]?.model ?? cost;
     assert.ok(model, "nothing is resident after a run, and no cost names a model to free");
-    const freed = plugin.free?.(ctx, model, soon());
-    await within(Promise.resolve(freed), HOOK_MS, "free must settle");
-    const after = (await plugin.residents?.(ctx, soon())) ?? [];
+    const freed = plugin.free?.(ctx, model, soon(subject));
+    await within(Promise.resolve(freed), hookMs(subject), "free must settle");
+    const after = (await plugin.residents?.(ctx, soon(subject))) ?? [];
     assert.ok(!after.some((resident) => resident.model === model), `${model} is still resident`);
   });
 }
@@ -168,8 +178,8 @@ function checkEndpoints(subject: Subject): Promise<void> {
     for (const [name, endpoint] of Object.entries(subject.plugin.routes ?? {})) {
       const input: unknown = Value.Default(endpoint.input, {});
       if (!endpoint.route.startsWith("GET ") || !Value.Check(endpoint.input, input)) continue;
-      const asked = endpoint.handle(input, ctx, soon());
-      const answer: unknown = await within(asked, HOOK_MS, `${name} must settle`);
+      const asked = endpoint.handle(input, ctx, soon(subject));
+      const answer: unknown = await within(asked, hookMs(subject), `${name} must settle`);
       assert.ok(JSON.stringify(answer) !== undefined, `${name} must answer with JSON`);
     }
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { editDistance, nearest } from "../../../core/config/mod.ts";
+import { editDistance, nearest } from "../../../core/sdk/nearest.ts";
 
 describe("The nearest name", () => {
   test.each([
