@@ -14,7 +14,7 @@ export type {
 export * as inputs from "./inputs.ts";
 export type { Artifact, ArtifactBody, ArtifactOptions, Job } from "./job.ts";
 export { ndjson } from "./ndjson.ts";
-export { nearest } from "./nearest.ts";
+export { editDistance, nearest } from "./nearest.ts";
 export type {
   AnyCapability,
   AnyPlugin,
