@@ -1,6 +1,6 @@
 /**
  * Turns what went wrong between us and a backend into a `BackendError`. Classes come from the
- * PHASE (before the headers, a status, inside the body), because Deno gives a TypeError without code.
+ * PHASE (before the headers, a status, inside the body): Deno gives a TypeError without a code.
  */
 import { BackendError, type BackendErrorCode } from "./errors.ts";
 
@@ -14,7 +14,7 @@ export interface Target {
 /** Characters of the server's own words that a message repeats. */
 const MAX_MESSAGE = 500;
 /** Largest JSON answer of an error, in characters, that goes into `details`. */
-const MAX_DETAILS = 16 * 1024;
+const MAX_DETAILS = 64 * 1024;
 /** Longest wait that a server may ask for. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 

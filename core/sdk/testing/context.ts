@@ -1,4 +1,4 @@
-/** What a plugin's hooks receive, without a kernel: settings, the real HTTP client, a log to read. */
+/** What a plugin's hooks receive, without a kernel: settings, the real HTTP client, a log. */
 import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { createHttpClient } from "../http-client.ts";

@@ -148,7 +148,7 @@ async function checkCancel(run: Case, moment: "submission" | "work"): Promise<vo
   });
 }
 
-/** A client with which the job is cancelled when the server has the work, but `run` not its answer. */
+/** A client that cancels the job when the server has the work, but `run` not yet its answer. */
 function cancelBeforeAnswer(
   http: HttpClient,
   submit: string,

@@ -1,0 +1,66 @@
+/** What a request becomes: the graph to send, what it costs, and what its pictures are labelled with. */
+import { BackendError, type VramCost } from "switchyard/sdk";
+import {
+  mainModel,
+  pixelsOf,
+  problemOf,
+  type Request,
+  type RequestSettings,
+  workflowOf,
+} from "./request.ts";
+import { allValues } from "./values.ts";
+import type { Graph } from "./workflow.ts";
+
+export interface Plan {
+  readonly graph: Graph;
+  /** Ids of the nodes whose files are the result; empty for all. */
+  readonly output: readonly string[];
+  /** For the client: which workflow, model, seed and size made the pictures. */
+  readonly labels: Readonly<Record<string, unknown>>;
+}
+
+/** Throws BACKEND_REJECTED when an edited template no longer fits an accepted request. */
+export function planOf(
+  request: Request,
+  settings: RequestSettings,
+  { id, attempt }: { readonly id: string; readonly attempt: number },
+): Plan {
+  const problem = problemOf(request, settings);
+  const workflow = workflowOf(request, settings);
+  if (problem !== undefined || !workflow) {
+    throw new BackendError("BACKEND_REJECTED", problem ?? "the request names no workflow");
+  }
+  const values = allValues(workflow, request, id);
+  const graph = structuredClone(workflow.graph);
+  for (const [name, { targets }] of Object.entries(workflow.params)) {
+    for (const [node, input] of targets) {
+      const inputs = graph[node]?.inputs;
+      if (inputs && name in values) inputs[input] = values[name];
+    }
+  }
+  // ComfyUI gives an unchanged graph its old file names back, even of files that are gone.
+  const prefix = `switchyard/${id}${attempt > 1 ? `-${attempt}` : ""}`;
+  for (const { inputs } of Object.values(graph)) {
+    if (typeof inputs.filename_prefix === "string") inputs.filename_prefix = prefix;
+  }
+  const { seed, width, height } = values;
+  const model = values.model ?? mainModel(workflow);
+  const labels = { workflow: workflow.name, model, seed, width, height };
+  return { graph, output: workflow.output, labels };
+}
+
+/** Part of the working memory that is needed at any size. */
+const FIXED_SHARE = 0.25;
+
+/** Same request, same cost. Most of the working memory grows with the number of pixels. */
+export function costOf(request: Request, settings: RequestSettings): VramCost {
+  const workflow = workflowOf(request, settings);
+  if (!workflow) return { model: "none", residentMiB: 0, workingMiB: 0 };
+  const usual = pixelsOf(workflow, { prompt: "" });
+  const scale = usual > 0 ? pixelsOf(workflow, request) / usual : 1;
+  return {
+    model: request.model ?? mainModel(workflow) ?? workflow.name,
+    residentMiB: workflow.resident_mib,
+    workingMiB: Math.ceil(workflow.working_mib * (FIXED_SHARE + (1 - FIXED_SHARE) * scale)),
+  };
+}

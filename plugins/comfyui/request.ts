@@ -1,0 +1,84 @@
+/** What a client may send, and which workflow it means. */
+import { inputs, type Static, t } from "switchyard/sdk";
+import { type LibrarySettings, libraryOf } from "./library.ts";
+import { namesProblem } from "./names.ts";
+import { rawWorkflow } from "./raw-graph.ts";
+import { allValues, valuesProblem } from "./values.ts";
+import { graphProblem, Scalar, type Workflow } from "./workflow.ts";
+
+export const input = t.Composite([
+  inputs.image,
+  t.Object({
+    batch: t.Optional(t.Integer({ minimum: 1, maximum: 64, description: "Pictures at once." })),
+    workflow: t.Optional(
+      t.String({ description: "Name of a workflow template; found by `model` when absent." }),
+    ),
+    params: t.Optional(
+      t.Record(t.String(), Scalar, { description: "Further parameters of the workflow." }),
+    ),
+    graph: t.Optional(
+      t.Record(t.String(), t.Unknown(), {
+        description:
+          "A graph of your own in ComfyUI's API format instead of a workflow. A value that is " +
+          "exactly {{prompt}}, {{seed}}, {{width}}, … takes the field of that name.",
+      }),
+    ),
+  }),
+]);
+export type Request = Static<typeof input>;
+
+export interface RequestSettings extends LibrarySettings {
+  readonly max_megapixels: number;
+}
+
+/** Why this request can never work, or undefined. */
+export function problemOf(request: Request, settings: RequestSettings): string | undefined {
+  const library = libraryOf(settings);
+  if (request.graph) {
+    if (request.workflow) return "graph and workflow exclude each other; send one of them";
+    if (request.params) return "params belong to a workflow; write the values into the graph";
+    const problem = graphProblem(request.graph);
+    if (problem) return `graph ${problem}`;
+  }
+  const workflow = workflowOf(request, settings);
+  if (!workflow) {
+    const name = request.workflow ?? settings.default_workflow;
+    return namesProblem("workflow", name, [...library.workflows.keys()]);
+  }
+  const problem = valuesProblem(workflow, request);
+  if (problem) return problem;
+  const megapixels = pixelsOf(workflow, request) / 1e6;
+  if (megapixels <= settings.max_megapixels) return undefined;
+  return (
+    `width x height x batch is ${megapixels.toFixed(1)} megapixels; ` +
+    `this backend allows ${settings.max_megapixels}`
+  );
+}
+
+/** The named workflow, else the one made for the named model, else the default one. */
+export function workflowOf(request: Request, settings: LibrarySettings): Workflow | undefined {
+  const library = libraryOf(settings);
+  if (request.graph) return rawWorkflow(request.graph, library.workflows.values());
+  if (request.workflow) return library.workflows.get(request.workflow);
+  const made = [...library.workflows.values()].find(
+    (workflow) => request.model !== undefined && mainModel(workflow) === request.model,
+  );
+  return made ?? library.workflows.get(settings.default_workflow);
+}
+
+/** The model file in the workflow's own graph. */
+export function mainModel(workflow: Workflow): string | undefined {
+  const [own] = [
+    ...(workflow.requires?.checkpoints ?? []),
+    ...(workflow.requires?.diffusion_models ?? []),
+  ];
+  const [[node, name] = ["", ""]] = workflow.params.model?.targets ?? [];
+  const value = workflow.graph[node]?.inputs[name];
+  return typeof value === "string" ? value : own;
+}
+
+/** Width x height x batch of all pictures; 0 when the workflow does not tell. */
+export function pixelsOf(workflow: Workflow, request: Request): number {
+  const { width = 0, height = 0, batch = 1 } = allValues(workflow, request);
+  return Number(width) * Number(height) * Number(batch);
+}

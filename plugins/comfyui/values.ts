@@ -1,0 +1,82 @@
+/** What a request asks of a workflow's parameters: which it may set, and to which values. */
+import { createHash } from "node:crypto";
+import { matches } from "switchyard/sdk";
+import { namesProblem } from "./names.ts";
+import { tokenOf } from "./raw-graph.ts";
+import type { Request } from "./request.ts";
+import { type Parameter, Scalar, type Workflow } from "./workflow.ts";
+
+/** Fields of the request that are parameters by themselves. */
+export const FIELDS = [
+  "prompt",
+  "negative_prompt",
+  "model",
+  "width",
+  "height",
+  "steps",
+  "cfg",
+  "seed",
+  "batch",
+] as const;
+
+export type Values = Readonly<Record<string, Scalar>>;
+
+/** The values that the request itself gives. */
+export function givenValues(request: Request): Values {
+  const given: Record<string, Scalar> = { ...request.params };
+  for (const name of FIELDS) {
+    const value = request[name];
+    if (value !== undefined) given[name] = value;
+  }
+  return given;
+}
+
+/** Why the workflow cannot take these values. Dropping one in silence would surprise. */
+export function valuesProblem(workflow: Workflow, request: Request): string | undefined {
+  const { name, params } = workflow;
+  const twice = FIELDS.find((field) => request.params?.[field] !== undefined);
+  if (twice) return `params.${twice}: write it as the field "${twice}" of the request itself`;
+  const own = Object.keys(params).filter((param) => !FIELDS.some((field) => field === param));
+  for (const param of Object.keys(request.params ?? {})) {
+    const problem = namesProblem(`param of workflow "${name}"`, param, own);
+    if (problem) return problem;
+  }
+  for (const [param, value] of Object.entries(givenValues(request))) {
+    const parameter = params[param];
+    // Every request has a prompt, also for a graph that draws without one.
+    if (!parameter && param === "prompt") continue;
+    if (!parameter) return `${param} has no meaning in workflow "${name}"; leave it out`;
+    const problem = valueProblem(parameter, value);
+    if (problem) return `${param} ${problem} in workflow "${name}", got ${JSON.stringify(value)}`;
+  }
+  const open = Object.entries(allValues(workflow, request)).find(([, v]) => tokenOf(v));
+  return open && `the graph asks for {{${open[0]}}}, so the request must have "${open[0]}"`;
+}
+
+function valueProblem({ type, min, max, options }: Parameter, value: Scalar): string | undefined {
+  const isRight = type === "integer" ? Number.isInteger(value) : typeof value === type;
+  if (!isRight) return `must be of type ${type}`;
+  if (options && !options.includes(value)) return `must be one of ${options.join(", ")}`;
+  if (typeof value !== "number") return undefined;
+  if (min !== undefined && value < min) return `must be at least ${min}`;
+  return max !== undefined && value > max ? `must be at most ${max}` : undefined;
+}
+
+/** Every parameter's value: given, else its default, else what the graph holds. */
+export function allValues({ params, graph }: Workflow, request: Request, jobId = ""): Values {
+  const values: Record<string, Scalar> = {};
+  const given = givenValues(request);
+  for (const [name, { default: fallback, targets, max }] of Object.entries(params)) {
+    const [[node, input] = ["", ""]] = targets;
+    const chosen = fallback === "random" ? chance(`${jobId} ${name}`, max) : fallback;
+    const value = given[name] ?? chosen ?? graph[node]?.inputs[input];
+    if (matches(Scalar, value)) values[name] = value;
+  }
+  return values;
+}
+
+/** Random for the world, the same for a job: one that is picked up after a crash keeps its seed. */
+function chance(source: string, max = Number.MAX_SAFE_INTEGER): number {
+  const bits = createHash("sha256").update(source).digest().readBigUInt64BE();
+  return Number(bits % (BigInt(Math.min(max, Number.MAX_SAFE_INTEGER)) + 1n));
+}
