@@ -1,0 +1,17 @@
+/** What the plugin promises, tried against the fake. Add what is special about this server. */
+import { expect, test } from "bun:test";
+import { createTestContext, createTestJob, testPlugin } from "switchyard/sdk/testing";
+import plugin from "../../plugins/template-server/plugin.ts";
+import { startFakeTemplateServer } from "../fakes/template-server.ts";
+
+testPlugin(plugin, { fake: startFakeTemplateServer });
+
+test("a request without a model uses the configured one", async () => {
+  const fake = await startFakeTemplateServer();
+  const ctx = createTestContext(plugin, fake.url, { model: "large" });
+  const job = createTestJob({ prompt: "a signal box" });
+  await plugin.capabilities["image.generate"].run(job, ctx);
+  const residents = await plugin.residents?.(ctx, AbortSignal.timeout(5_000));
+  expect(residents).toEqual([{ model: "large", residentMiB: 4096 }]);
+  await fake.stop();
+});
