@@ -174,6 +174,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     settings: {
       maxPending: config.jobs.max_pending,
       cancelGraceMs: config.jobs.cancel_grace_ms,
+      logPrompts: config.log.prompts,
       drainTimeoutMs: config.jobs.drain_timeout_ms,
       retentionMs: config.jobs.retention_ms,
     },
@@ -239,7 +240,10 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
   // Long enough for the start message to show most backends; it does not wait for a hanging one.
   await Promise.race([host.health.start(), delay(FIRST_LOOK_MS, undefined, { ref: false })]);
 
-  const unsubscribe = auth.onRevoked((keyId) => sockets.close(4401, "the key has ended", keyId));
+  const unsubscribe = auth.onRevoked((keyId) => {
+    sockets.close(4401, "the key has ended", keyId);
+    streams.close(keyId);
+  });
   const sweeper = setInterval(() => {
     artifacts.sweep().catch((error) => {
       log.warn("old artifacts were not removed", { error: messageOf(error) });
@@ -259,7 +263,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     async stop() {
       const drained = jobs.drain();
       sockets.close(1012, "the gateway is stopping");
-      streams.closeAll();
+      streams.close();
       await drained;
       watch.close();
       clearInterval(sweeper);

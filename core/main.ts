@@ -4,9 +4,11 @@ import { banner } from "./banner.ts";
 import { EXIT, runCli } from "./cli/mod.ts";
 import { systemClock } from "./clock.ts";
 import { configPath, loadConfig } from "./config/mod.ts";
+import { GatewayError } from "./errors.ts";
 import { currentBackend } from "./host/mod.ts";
 import { type Kernel, startKernel } from "./kernel.ts";
 import { messageOf } from "./log.ts";
+import { BackendError } from "./sdk/errors.ts";
 
 const FSYNC_FAILED = 70;
 /** Mistakes that a person must mend; the message is enough, a stack would only hide it. */
@@ -68,9 +70,11 @@ function surviveStrayErrors(): (kernel: Kernel) => void {
 
 /**
  * Whether the gateway's own code failed, so that its state cannot be trusted. A stray error without a
- * frame of ours (a text that was thrown, a request that a plugin forgot) came from outside.
+ * frame of ours (a text that was thrown) came from outside, and one that we threw on purpose (a plugin
+ * forgot to wait for a request or a step) says nothing about our state.
  */
 function isOwn(error: unknown): boolean {
+  if (BackendError.is(error) || error instanceof GatewayError) return false;
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   const frames = stack.split("\n").filter((line) => line.includes(OWN_CODE));
   return frames.some((line) => !line.includes(join(OWN_CODE, "sdk")));

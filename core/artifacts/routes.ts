@@ -54,7 +54,7 @@ export function artifactRoutes(artifacts: Artifacts, access: ArtifactAccess): Ro
       params: artifactId,
       query: inlineQuery,
       docs: {
-        tag: "Artifacts",
+        tag: "artifacts",
         summary: "Download an output",
         description:
           "The bytes themselves, without envelope. One `Range: bytes=` is served (206); `ETag` " +
@@ -71,7 +71,7 @@ export function artifactRoutes(artifacts: Artifacts, access: ArtifactAccess): Ro
       policy: { access: "jobs:cancel" },
       params: artifactId,
       docs: {
-        tag: "Artifacts",
+        tag: "artifacts",
         summary: "Delete an output; its job stays",
         data: t.Object({ id: t.String(), deleted: t.Literal(true) }),
         exampleData: { id: exampleArtifact.id, deleted: true },
@@ -88,7 +88,7 @@ export function artifactRoutes(artifacts: Artifacts, access: ArtifactAccess): Ro
       policy: { access: "jobs:read" },
       params: t.Object({ job_id: t.String() }),
       docs: {
-        tag: "Artifacts",
+        tag: "artifacts",
         summary: "List the outputs of a job, oldest first",
         data: t.Object({ items: t.Array(artifactSchema) }),
         exampleData: { items: [exampleArtifact] },

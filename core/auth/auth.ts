@@ -59,6 +59,8 @@ export function createAuth(options: AuthOptions): Auth {
   const bootstrap = { ...settings, hasAdminKeyFile: adminKey !== undefined };
   const runningForMs = () => clock.monotonicMs() - options.startedAtMonotonicMs;
 
+  const keys = createKeyDesk({ store, ring, clock, settings, runningForMs, bootstrap });
+
   return {
     guard: createGuard({
       ring,
@@ -67,8 +69,9 @@ export function createAuth(options: AuthOptions): Auth {
       failures: createFailures(clock, settings.failuresPerMinute),
       allowedOrigins: settings.allowedOrigins,
       adminKey,
+      expectFirst: keys.expectFirst,
     }),
-    keys: createKeyDesk({ store, ring, clock, settings, runningForMs, bootstrap }),
+    keys,
     clock,
     defaultLimits: settings.limits,
     issueTicket: ({ keyId }, path, origin) => tickets.issue(keyId, path, origin),

@@ -3,7 +3,7 @@
  * WebSocket alike, so it is synchronous and touches neither disk nor network.
  */
 import { GatewayError } from "../errors.ts";
-import type { Connection, Policy } from "../http/mod.ts";
+import type { Connection, Policy } from "../http/route.ts";
 import { ADMIN_KEY_ID, type AdminKey } from "./admin-key-file.ts";
 import { credential, isUpgrade, offeredSubprotocols, SUBPROTOCOL } from "./credential.ts";
 import type { Failures } from "./failures.ts";
@@ -42,6 +42,8 @@ export interface GuardParts {
   readonly failures: Failures;
   readonly allowedOrigins: readonly string[];
   readonly adminKey: AdminKey | undefined;
+  /** Throws when a request without a key may not create the first one. */
+  readonly expectFirst: (request: Request, peer: string) => void;
 }
 
 type Identified = { readonly key: KnownKey | "admin" } | { readonly hint: string; guess: boolean };
@@ -122,8 +124,10 @@ export function createGuard(parts: GuardParts): Guard {
       }
       if (!("key" in identified)) {
         const withoutKey = policy.access === "bootstrap" && credential(request) === undefined;
-        if (withoutKey) return admitted(undefined, NO_HEADERS, protocol);
-        return refuse(peer, identified);
+        if (!withoutKey) return refuse(peer, identified);
+        // Before the body is read: whoever may not make a key must not be told how to ask for one.
+        parts.expectFirst(request, peer);
+        return admitted(undefined, NO_HEADERS, protocol);
       }
       const { key } = identified;
       const principal = principalOf(key);

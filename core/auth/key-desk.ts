@@ -22,6 +22,8 @@ import type { KeyRow, KeyStore, Maker } from "./store.ts";
 /** What the key routes do. A key that is not the principal's business is NOT_FOUND. */
 export interface KeyDesk {
   create(wishes: KeyWishes, by: Principal): Promise<MintedKey>;
+  /** Throws UNAUTHORIZED or BOOTSTRAP_CLOSED when this request may not create the first key. */
+  expectFirst(request: Request, peer: string): void;
   createFirst(wishes: KeyWishes, request: Request, peer: string): Promise<MintedKey>;
   get(id: string, by: Principal): KeyRow;
   page(limit: number, after?: string): KeyRow[];
@@ -73,9 +75,16 @@ export function createKeyDesk(parts: KeyDeskParts): KeyDesk {
     return `parent:${by.keyId}`;
   }
 
+  function expectFirst(request: Request, peer: string): void {
+    if (ring.count() > 0) throw unauthorized(KEYS_EXIST);
+    const refusal = bootstrapRefusal(request, peer, runningForMs(), bootstrap);
+    if (refusal !== undefined) throw bootstrapClosed(refusal);
+  }
+
   return {
     get: visible,
     page: store.page,
+    expectFirst,
     async create(wishes, by) {
       const nowMs = clock.nowMs();
       const terms = termsWithin(by, wishes, nowMs, settings.maxKeyLifetimeMs);
@@ -85,9 +94,7 @@ export function createKeyDesk(parts: KeyDeskParts): KeyDesk {
       return minted;
     },
     async createFirst(wishes, request, peer) {
-      if (ring.count() > 0) throw unauthorized(KEYS_EXIST);
-      const refusal = bootstrapRefusal(request, peer, runningForMs(), bootstrap);
-      if (refusal !== undefined) throw bootstrapClosed(refusal);
+      expectFirst(request, peer);
       const terms = termsOf(wishes, "admin", clock.nowMs(), settings.maxKeyLifetimeMs);
       const minted = mintKey(terms, "bootstrap", clock.nowMs());
       if (!(await store.createFirst(minted.row))) throw unauthorized(KEYS_EXIST);

@@ -6,7 +6,7 @@ import { invalid, type MintedKey } from "./minting.ts";
 import type { Principal } from "./principal.ts";
 import * as schema from "./schema.ts";
 
-const TAG = "Keys";
+const TAG = "keys";
 const EXAMPLE_LIMITS = { requests_per_minute: 600, active_jobs: 100 };
 const EXAMPLE_KEY = {
   id: "4fT9kQ2x",

@@ -8,7 +8,7 @@ import type { Scope } from "../auth/scopes.ts";
 import { GatewayError } from "../errors.ts";
 import { nearest } from "../sdk/mod.ts";
 import type { AnyCapability, VramCost } from "../sdk/plugin.ts";
-import { type Check, createCheck, expectValid, invalid } from "../validation.ts";
+import { type Check, createCheck, invalid } from "../validation.ts";
 import type { Backend } from "./backend.ts";
 import { usable } from "./health.ts";
 
@@ -112,10 +112,15 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       if (typeof body !== "object" || body === null || Array.isArray(body)) {
         throw invalid([{ field: "", message: "expected a JSON object" }]);
       }
-      const fields = expectValid(checkRequest, body, "body");
-      const { backend, capability } = choose(service, fields.backend);
+      const asked = checkRequest(body);
+      const { backend, capability } = choose(service, asked.ok ? asked.value.backend : undefined);
       if (!backend.plugin) refuseDown(backend);
-      const input = expectValid(checkOf(capability), body, "body");
+      const checked = checkOf(capability)(body);
+      if (!asked.ok || !checked.ok) {
+        throw invalid([asked, checked].flatMap((check) => (check.ok ? [] : check.errors)));
+      }
+      const fields = asked.value;
+      const input = checked.value;
       for (const [field, scope] of Object.entries(capability.restricted ?? {})) {
         if (input[field] === undefined || principal.scopes.has(scope as Scope)) continue;
         throw new GatewayError("FORBIDDEN_SCOPE", `The field "${field}" needs the scope ${scope}`);

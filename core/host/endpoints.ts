@@ -62,7 +62,8 @@ function mounted(name: string, servers: readonly Server[], log: Log): Route[] {
         const working = asked.filter(({ backend }) => usable(backend.state.status));
         const keyId = call.principal?.keyId ?? "";
         const ask = ({ backend, endpoint }: Server) => {
-          const signal = AbortSignal.any([call.request.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+          // Not the request's own signal: on Deno it aborts after a success too.
+          const signal = AbortSignal.timeout(TIMEOUT_MS);
           return backend.run(() => endpoint.handle(input, backend.context(keyId), signal));
         };
         const [server] = working;

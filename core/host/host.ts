@@ -9,9 +9,15 @@ import { type Log, messageOf } from "../log.ts";
 import { createHttpClient } from "../sdk/http-client.ts";
 import { nearest } from "../sdk/mod.ts";
 import type { Context } from "../sdk/plugin.ts";
-import { type Backend, type BackendSettings, createBackend } from "./backend.ts";
+import {
+  type Backend,
+  type BackendOptions,
+  type BackendSettings,
+  createBackend,
+} from "./backend.ts";
 import { createHealthLoop, type HealthLoop } from "./health.ts";
 import { builtInPlugins, loadPlugin } from "./load.ts";
+import { createRouteClaims } from "./route-claims.ts";
 
 export interface Host {
   readonly backends: readonly Backend[];
@@ -50,7 +56,10 @@ export async function openHost(options: HostOptions): Promise<OpenedHost> {
   const { loaded, clock, bus, log } = options;
   const { config } = loaded;
   const enabled = Object.entries(config.backends).filter(([, { enabled }]) => enabled);
-  const opened = await Promise.all(enabled.map(([name, own]) => open(name, own, options)));
+  const loading = await Promise.all(enabled.map(([name, own]) => open(name, own, options)));
+  const claim = createRouteClaims();
+  // In the order of the file, so that the same backend loses at every start.
+  const opened = loading.map((it) => withOwnRoutes(it, claim, options));
   const backends = opened.flatMap(({ backend }) => backend ?? []);
   const byName = new Map(backends.map((backend) => [backend.name, backend]));
   const intervalMs = config.health.interval_ms;
@@ -117,17 +126,7 @@ async function open(
   const common = { name, use: own.use, monotonicMs: clock.monotonicMs };
   if (plugin.kind === "broken") {
     const settings = settingsOf(own, loaded.config, undefined, 1);
-    log.error("a plugin is broken", { backend: name, reason: plugin.reason });
-    const backend = createBackend({
-      ...common,
-      settings,
-      plugin: undefined,
-      broken: plugin.reason,
-      context: () => {
-        throw new Error(plugin.reason);
-      },
-    });
-    return { backend, problems: [] };
+    return { backend: brokenBackend({ ...common, settings }, plugin.reason, log), problems: [] };
   }
   const literal = plugin.plugin;
   const checked = loaded.backend(name, literal.config as TProperties);
@@ -148,6 +147,32 @@ async function open(
   const backend = createBackend({ ...common, plugin: literal, settings, context });
   const { problems, warnings } = checked;
   return { backend, folder: `${plugin.folder}${sep}`, problems, warnings };
+}
+
+function brokenBackend(
+  known: Pick<BackendOptions, "name" | "use" | "settings" | "monotonicMs">,
+  reason: string,
+  log: Log,
+): Backend {
+  log.error("a plugin is broken", { backend: known.name, reason });
+  const context = () => {
+    throw new Error(reason);
+  };
+  return createBackend({ ...known, plugin: undefined, broken: reason, context });
+}
+
+/** The backend, or a broken one in its place when its plugin wants routes that others have. */
+function withOwnRoutes(
+  opened: Opened,
+  claim: ReturnType<typeof createRouteClaims>,
+  { clock, log }: HostOptions,
+): Opened {
+  const { backend } = opened;
+  const conflict = backend?.plugin && claim(backend.plugin);
+  if (!backend || conflict === undefined) return opened;
+  const { name, use, settings } = backend;
+  const known = { name, use, settings, monotonicMs: clock.monotonicMs };
+  return { ...opened, backend: brokenBackend(known, `plugin ${use}: ${conflict}`, log) };
 }
 
 function settingsOf(

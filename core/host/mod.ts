@@ -12,4 +12,5 @@ export { usable } from "./health.ts";
 export { type Host, openHost } from "./host.ts";
 export { builtInPlugins, type LoadedPlugin, loadPlugin } from "./load.ts";
 export { checkManifest } from "./manifest.ts";
+export { createRouteClaims, RESERVED } from "./route-claims.ts";
 export { backendRoutes, backendSchema, backendToWire } from "./routes.ts";

@@ -143,7 +143,12 @@ export function createHttp(options: HttpOptions): HttpApp {
       return new Response(null, { status: 204, headers: { ...headers, ...PREFLIGHT_HEADERS } });
     }
     visits.set(request, { connection, requestId, headers });
-    return app.fetch(request);
+    try {
+      return await app.fetch(request);
+    } catch (error) {
+      // The router itself failed; without this the runtime would answer with a page of its own.
+      return failed(error, requestId, headers);
+    }
   };
 }
 
@@ -196,9 +201,13 @@ function finished(response: Response, headers: Record<string, string>): Response
   return response;
 }
 
-function headOf(response: Response): Response {
-  void response.body?.cancel();
-  return new Response(null, { status: response.status, headers: response.headers });
+/** The same headers without the body. An answer made as one text does not tell its length itself. */
+async function headOf(response: Response): Promise<Response> {
+  const { status, headers, body } = response;
+  const isStream = headers.get("content-type")?.startsWith("text/event-stream");
+  if (isStream || headers.has("content-length") || body === null) await body?.cancel();
+  else headers.set("content-length", String((await response.arrayBuffer()).byteLength));
+  return new Response(null, { status, headers });
 }
 
 const PREFLIGHT_HEADERS = {

@@ -6,10 +6,11 @@ import type { Clock } from "../clock.ts";
 import { GatewayError } from "../errors.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { Job } from "../sdk/job.ts";
+import type { Change, Entry } from "./changes.ts";
 import type { ArtifactsPort } from "./ports.ts";
 import type { Previews } from "./previews.ts";
 import type { JobRow } from "./row.ts";
-import type { Change, Entry, JobStore } from "./store.ts";
+import type { JobStore } from "./store.ts";
 
 /** Shortest time between two progress events, and between two previews, of one job. */
 const PROGRESS_INTERVAL_MS = 500;
@@ -49,7 +50,8 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
   };
 
   function append(entry: Entry): void {
-    store.append(id, epoch, entry).then(
+    // Asynchronous, so that a report that is no JSON fails here and not in the plugin's timer.
+    (async () => store.append(id, epoch, entry))().then(
       (change) => change && ports.publish(change),
       (error) => log.warn("an event was not stored", { job: id, error: messageOf(error) }),
     );

@@ -6,6 +6,7 @@ import type { Ids } from "../ids.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { VramCost } from "../sdk/plugin.ts";
 import type { Database } from "../storage/mod.ts";
+import type { Change, JobFilter } from "./changes.ts";
 import { createHub, type Hub, isLastEvent } from "./hub.ts";
 import { persist } from "./persist.ts";
 import type { AdmissionPort, ArtifactsPort, BackendsPort } from "./ports.ts";
@@ -15,7 +16,7 @@ import type { JobError, JobRow } from "./row.ts";
 import { createRunner } from "./runner.ts";
 import { type JobWire, jobToWire } from "./schema.ts";
 import { isTerminal } from "./state.ts";
-import { type Change, createJobStore, type JobFilter } from "./store.ts";
+import { createJobStore } from "./store.ts";
 
 /** One accepted request for a capability, checked and with its backend chosen. */
 export interface Work {
@@ -38,6 +39,8 @@ export interface Work {
 export interface Jobs {
   /** Settles after the commit: an accepted job is on disk. */
   submit(work: Work): Promise<{ readonly row: JobRow; readonly replayed: boolean }>;
+  /** The job of an earlier request with this Idempotency-Key; throws IDEMPOTENCY_MISMATCH. */
+  replay(keyId: string, idempotency: NonNullable<Work["idempotency"]>): JobRow | undefined;
   get(id: string): JobRow | undefined;
   list(filter: JobFilter): readonly JobRow[];
   wire(row: JobRow): JobWire;
@@ -70,6 +73,7 @@ export interface JobsOptions {
   readonly settings: {
     readonly maxPending: number;
     readonly cancelGraceMs: number;
+    readonly logPrompts: boolean;
     readonly drainTimeoutMs: number;
     readonly retentionMs: number;
   };
@@ -117,6 +121,7 @@ export function createJobs(options: JobsOptions): Jobs {
     log,
     random: options.random,
     cancelGraceMs: settings.cancelGraceMs,
+    logPrompts: settings.logPrompts,
     publish,
     requeued: (row) => draining || enqueue(row, false),
   });
@@ -208,6 +213,14 @@ export function createJobs(options: JobsOptions): Jobs {
     enqueue(change.row, true);
   }
 
+  /** A disk that is full at the start keeps nobody from reading, or from making room. */
+  async function takeUpOrLater(row: JobRow): Promise<void> {
+    await takeUp(row).catch((error) => {
+      log.error("a job could not be taken up yet", { job: row.id, error: messageOf(error) });
+      void persist(() => takeUp(row), log);
+    });
+  }
+
   async function sweep(): Promise<void> {
     for (;;) {
       const old = store.finishedBefore(clock.nowMs() - settings.retentionMs, SWEEP_BATCH);
@@ -216,6 +229,12 @@ export function createJobs(options: JobsOptions): Jobs {
       if (old.length < SWEEP_BATCH) break;
     }
     await store.forgetIdempotencyBefore(clock.nowMs() - IDEMPOTENCY_MS);
+  }
+
+  async function forgive(): Promise<void> {
+    await store.forgiveRunning().catch((error) => {
+      log.warn("what runs now will count as a crash", { error: messageOf(error) });
+    });
   }
 
   const sweeper = setInterval(() => {
@@ -228,6 +247,11 @@ export function createJobs(options: JobsOptions): Jobs {
     wire,
     hub,
     previews,
+    replay(keyId, idempotency) {
+      const found = store.replay(keyId, idempotency);
+      if (found?.kind === "mismatch") throw new GatewayError("IDEMPOTENCY_MISMATCH");
+      return found?.row;
+    },
     get: store.get,
     list: store.list,
     async cancel(id, reason) {
@@ -269,7 +293,7 @@ export function createJobs(options: JobsOptions): Jobs {
       for (const row of rows) count(row.keyId, 1);
       const running = rows.filter((row) => row.status === "running");
       // First, so that their backends are not given to others in between.
-      await Promise.all(running.map(takeUp));
+      await Promise.all(running.map(takeUpOrLater));
       for (const row of rows) if (row.status === "pending") enqueue(row, false);
       if (rows.length > 0) {
         log.info("took up unfinished jobs", { unfinished: rows.length, running: running.length });
@@ -279,8 +303,10 @@ export function createJobs(options: JobsOptions): Jobs {
       draining = true;
       clearInterval(sweeper);
       queue.stop();
+      // Already now: a service manager may lose its patience and kill during the drain.
+      void forgive();
       await runner.drain(settings.drainTimeoutMs);
-      await store.forgiveRunning();
+      await forgive();
       for (const finish of [...waits]) finish();
     },
     get draining() {

@@ -7,7 +7,7 @@ import { owned } from "./owned.ts";
 import { jobSchema } from "./schema.ts";
 import type { JobSockets } from "./socket.ts";
 import type { EventStreams } from "./sse.ts";
-import { STATUSES } from "./state.ts";
+import { isTerminal, STATUSES } from "./state.ts";
 
 export interface JobRoutesOptions {
   readonly jobs: Jobs;
@@ -177,14 +177,25 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       docs: {
         tag: TAG,
         summary: "Watch a job as Server-Sent Events",
-        description: "All events from the first, or those after `Last-Event-ID` or `?after=`.",
+        description:
+          "All events from the first, or those after `Last-Event-ID` or `?after=`. 204 when the job " +
+          "has ended and nothing comes after that.",
       },
       handle(call) {
         const row = owned(jobs, call.principal, call.params.job_id);
-        refuseWhenStopping();
-        const { hub } = jobs;
         const after = lastEventId(call.request) ?? call.query.after ?? 0;
-        return streams.open({ hub, jobId: row.id, after, connection: call.connection });
+        // To a browser's EventSource, which comes again after every end, this says: there is no more.
+        if (isTerminal(row.status) && after >= row.seq) return new Response(null, { status: 204 });
+        refuseWhenStopping();
+        const unknown = after > row.seq;
+        return streams.open({
+          hub: jobs.hub,
+          jobId: row.id,
+          keyId: call.principal?.keyId ?? row.keyId,
+          after: unknown ? row.seq : after,
+          reset: unknown ? jobs.wire(row) : undefined,
+          connection: call.connection,
+        });
       },
     }),
     route({

@@ -4,6 +4,12 @@ import { tables } from "../storage/mod.ts";
 export type JobRow = typeof tables.jobs.$inferSelect;
 export type JobError = NonNullable<JobRow["error"]>;
 
+export interface Idempotency {
+  readonly key: string;
+  /** Of the route and the body: the same key for another request is a mistake. */
+  readonly fingerprint: string;
+}
+
 export interface NewJob {
   readonly id: string;
   readonly keyId: string;
@@ -16,7 +22,7 @@ export interface NewJob {
   readonly retriedFrom?: string;
   readonly startByMs?: number;
   readonly timeoutMs?: number;
-  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
+  readonly idempotency?: Idempotency;
 }
 
 /** Every column under its field's name, for `SELECT` and `RETURNING`. */

@@ -8,12 +8,14 @@ import { CATALOGUE, type ErrorCode, GatewayError } from "../errors.ts";
 import { type Log, messageOf } from "../log.ts";
 import { BackendError } from "../sdk/errors.ts";
 import { createAttempt } from "./attempt.ts";
+import type { Change } from "./changes.ts";
 import { persist } from "./persist.ts";
 import type { ArtifactsPort, BackendPort, BackendsPort, LeasePort } from "./ports.ts";
 import type { Previews } from "./previews.ts";
+import { withoutInput } from "./private-text.ts";
 import { type Failure, judge } from "./retry.ts";
 import type { JobRow } from "./row.ts";
-import type { Change, JobStore } from "./store.ts";
+import type { JobStore } from "./store.ts";
 
 export interface RunnerPorts {
   readonly store: JobStore;
@@ -25,6 +27,8 @@ export interface RunnerPorts {
   /** 0..1, for the jitter of retries. */
   readonly random: () => number;
   readonly cancelGraceMs: number;
+  /** Whether the log may show what people asked for. */
+  readonly logPrompts: boolean;
   readonly publish: (change: Change) => void;
   /** The job is pending again. */
   readonly requeued: (row: JobRow) => void;
@@ -66,6 +70,8 @@ export function createRunner(ports: RunnerPorts): Runner {
     const claimed = await written(() => store.claim(jobId, lease.device));
     if (!claimed) return lease.release();
     ports.publish(claimed);
+    const { backend: name, input } = claimed.row;
+    if (ports.logPrompts) log.info("a job starts", { job: jobId, backend: name, input });
     // Cancelled in the same commit, when there was no execution yet that could be told.
     if (!store.isCurrent(jobId, claimed.row.epoch)) return lease.release();
     const backend = backends.get(claimed.row.backend);
@@ -94,7 +100,13 @@ export function createRunner(ports: RunnerPorts): Runner {
     // A plugin may throw at once, reject later, or return a plain value.
     const settled = (async () =>
       backend.run(() => run(attempt.job, backend.context(row.keyId))))().then(
-      (output) => ({ output }),
+      (result): { output: unknown } | { failure: Failure } => {
+        const output = outputOf(result, attempt.artifacts);
+        // What cannot be written must not be tried again for ever.
+        if (isJson(output)) return { output };
+        const message = `The plugin for ${backend.title} returned something that is not JSON`;
+        return { failure: { code: "INTERNAL", message } };
+      },
       (error: unknown) => ({ failure: failureOf(error, backend) }),
     );
 
@@ -114,7 +126,7 @@ export function createRunner(ports: RunnerPorts): Runner {
       unwatch();
       attempt.flush();
       if ("output" in end) {
-        const output = outputOf(end.output, attempt.artifacts);
+        const { output } = end;
         await written(() => complete(row, output));
       }
       if ("failure" in end) await written(() => conclude(row, end.failure));
@@ -149,7 +161,7 @@ export function createRunner(ports: RunnerPorts): Runner {
       backend: row.backend,
       attempt: row.attempts,
       code: failure.code,
-      error: failure.message,
+      error: ports.logPrompts ? failure.message : withoutInput(failure.message, row),
       verdict: verdict.kind,
     });
     if (verdict.kind === "retry") {
@@ -252,11 +264,20 @@ function outputOf(result: unknown, artifacts: readonly Record<string, unknown>[]
   return artifacts.length === 0 ? own : { ...own, artifacts };
 }
 
+function isJson(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Plugin errors keep their code; anything else is the plugin's own fault and stays vague outside. */
 function failureOf(error: unknown, { title }: BackendPort): Failure {
-  if (BackendError.is(error)) {
+  if (BackendError.is(error) && Object.hasOwn(CATALOGUE, error.code)) {
     const { code, message, details, retryAfterMs } = error;
-    return { code, message, details, retryAfterMs };
+    return { code, message, details: isJson(details) ? details : undefined, retryAfterMs };
   }
   if (error instanceof GatewayError) {
     return { code: error.code, message: error.message, details: error.details };

@@ -47,7 +47,7 @@ export function createJobSockets(): JobSockets {
     open.set(socket, entry);
     socket.send(JSON.stringify(snapshot));
     let ended = false;
-    const leave = options.hub.follow(job.job_id, after ?? job.seq, {
+    const leave = options.hub.follow(job.job_id, Math.min(after ?? job.seq, job.seq), {
       event(_event, json) {
         if (!socket.send(json)) shut(socket, 1013, "too slow; resume with ?after=<seq>");
       },

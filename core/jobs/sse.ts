@@ -4,6 +4,7 @@
  */
 import type { Connection } from "../http/route.ts";
 import type { Hub } from "./hub.ts";
+import type { JobWire } from "./schema.ts";
 
 const HEARTBEAT_MS = 15_000;
 /** Events that may wait for a slow reader; then the stream is closed and the client resumes. */
@@ -12,8 +13,12 @@ const MAX_WAITING = 2_000;
 export interface EventStreamOptions {
   readonly hub: Hub;
   readonly jobId: string;
+  /** The key that watches. */
+  readonly keyId: string;
   /** Number of the last event that the client has. */
   readonly after: number;
+  /** The job as it is, for a client that names an event which never was. */
+  readonly reset?: JobWire;
   readonly connection: Connection;
   readonly headers?: Readonly<Record<string, string>>;
   /** The client went away before the last event. */
@@ -22,14 +27,15 @@ export interface EventStreamOptions {
 
 export interface EventStreams {
   open(options: EventStreamOptions): Response;
-  /** Ends every open stream after its current event. */
-  closeAll(): void;
+  /** Ends the streams of one key, or all of them, after their current event. */
+  close(keyId?: string): void;
 }
 
 export function createEventStreams(): EventStreams {
-  const open = new Set<() => void>();
+  const open = new Map<() => void, string>();
 
-  function stream({ hub, jobId, after, connection, headers, abandoned }: EventStreamOptions) {
+  function stream(options: EventStreamOptions) {
+    const { hub, jobId, keyId, after, reset, connection, headers, abandoned } = options;
     const encoder = new TextEncoder();
     let leave = () => {};
     let heartbeat: ReturnType<typeof setInterval> | undefined;
@@ -49,8 +55,12 @@ export function createEventStreams(): EventStreams {
             controller.close();
           };
           write("retry: 2000\n\n");
+          if (reset) {
+            const json = JSON.stringify({ type: "reset", seq: reset.seq, data: reset });
+            write(`id: ${reset.seq}\nevent: reset\ndata: ${json}\n\n`);
+          }
           heartbeat = setInterval(() => write(": still here\n\n"), HEARTBEAT_MS);
-          open.add(close);
+          open.set(close, keyId);
           leave = hub.follow(jobId, after, {
             event(event, json) {
               write(`id: ${event.seq}\nevent: ${event.type}\ndata: ${json}\n\n`);
@@ -88,8 +98,8 @@ export function createEventStreams(): EventStreams {
 
   return {
     open: stream,
-    closeAll() {
-      for (const close of [...open]) close();
+    close(keyId) {
+      for (const [close, owner] of [...open]) if (keyId === undefined || owner === keyId) close();
     },
   };
 }

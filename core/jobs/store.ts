@@ -6,35 +6,12 @@ import { and, desc, eq, gte, inArray, lt, type SQL } from "drizzle-orm";
 import type { Clock } from "../clock.ts";
 import type { JobEvent, JobEventType } from "../events/mod.ts";
 import { type Database, tables } from "../storage/mod.ts";
-import { COLUMNS, type JobError, type JobRow, jobOf, type NewJob, newRow } from "./row.ts";
-import type { Phase, Status } from "./state.ts";
-
-/** A committed change: the row after it and the event that tells it. */
-export interface Change {
-  readonly row: JobRow;
-  readonly event: JobEvent;
-}
-
-export type Insertion =
-  | { readonly kind: "inserted"; readonly change: Change }
-  | { readonly kind: "replayed"; readonly row: JobRow }
-  | { readonly kind: "mismatch" };
-
-export interface JobFilter {
-  /** Undefined: everybody's. */
-  readonly keyId?: string;
-  readonly status?: readonly Status[];
-  readonly capability?: string;
-  readonly backend?: string;
-  readonly tag?: string;
-  readonly sinceMs?: number;
-  /** Only jobs older than this id. */
-  readonly after?: string;
-  readonly limit: number;
-}
+import type { Change, Ending, Entry, Insertion, JobFilter, Replay, Requeue } from "./changes.ts";
+import { COLUMNS, type Idempotency, type JobRow, jobOf, type NewJob, newRow } from "./row.ts";
 
 export interface JobStore {
   insert(job: NewJob): Promise<Insertion>;
+  replay(keyId: string, idempotency: Idempotency): Replay | undefined;
   claim(id: string, device: string | undefined): Promise<Change | undefined>;
   /** `epoch` undefined: whatever the attempt, as a pending job is finished. */
   finish(id: string, end: Ending): Promise<Change | undefined>;
@@ -58,28 +35,6 @@ export interface JobStore {
   finishedBefore(timeMs: number, limit: number): readonly string[];
   remove(ids: readonly string[]): Promise<void>;
   forgetIdempotencyBefore(timeMs: number): Promise<void>;
-}
-
-export type Ending =
-  | { readonly status: "completed"; readonly epoch: number; readonly output: unknown }
-  | { readonly status: "failed"; readonly epoch: number | undefined; readonly error: JobError };
-
-export interface Requeue {
-  readonly reason: string;
-  readonly runAfterMs: number;
-  /** Whether the attempt counts. */
-  readonly counted: boolean;
-  /** False after the death of the gateway's process: `crashes` is kept then. */
-  readonly orderly: boolean;
-  /** Forget the steps: the backend's side of the failed attempt is not to be adopted. */
-  readonly forgetSteps: boolean;
-}
-
-export interface Entry {
-  readonly type: JobEventType;
-  readonly data: Record<string, unknown>;
-  readonly phase?: Phase;
-  readonly progress?: JobRow["progress"];
 }
 
 type Values = Record<string, string | number | null>;
@@ -176,18 +131,23 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
     }, options);
   }
 
+  function replay(keyId: string, { key, fingerprint }: Idempotency): Replay | undefined {
+    const known = selectIdempotency.get(keyId, key);
+    if (!known) return undefined;
+    if (known.fingerprint !== fingerprint) return { kind: "mismatch" };
+    const first = selectJob.get(String(known.resourceId));
+    return first && { kind: "replayed", row: jobOf(first) };
+  }
+
   return {
+    replay,
     insert: (job) =>
       write((): Insertion => {
         const now = clock.nowMs();
         if (job.idempotency) {
           const { key, fingerprint } = job.idempotency;
-          const known = selectIdempotency.get(job.keyId, key);
-          const first = known && selectJob.get(String(known.resourceId));
-          if (known?.fingerprint === fingerprint && first) {
-            return { kind: "replayed", row: jobOf(first) };
-          }
-          if (known && known.fingerprint !== fingerprint) return { kind: "mismatch" };
+          const earlier = replay(job.keyId, job.idempotency);
+          if (earlier) return earlier;
           // Also when the first job was removed since: the next repetition must find this one.
           insertIdempotency.run(job.keyId, key, fingerprint, job.id, now);
         }

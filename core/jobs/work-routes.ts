@@ -69,6 +69,9 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
     const { principal } = call;
     if (!principal) throw new GatewayError("UNAUTHORIZED");
     const idempotency = idempotencyOf(call.request, service.route, call.body);
+    // A repeated request gets its job whatever has happened since: a limit reached, a backend down.
+    const first = idempotency && jobs.replay(principal.keyId, idempotency);
+    if (first) return answer(call, first, { replayed: true, stream: wantsStream(call.body) });
     const resolved = await catalogue.resolve(service.kind, call.body, principal);
     const { row, replayed } = await jobs.submit({
       ...workOf(service.kind, resolved, principal.limits, nowMs()),
@@ -96,8 +99,9 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
       const abandoned = () => {
         if (stream) jobs.cancel(row.id, "The client went away").catch(() => undefined);
       };
-      const { hub } = jobs;
-      return streams.open({ hub, jobId: row.id, after: 0, connection, headers, abandoned });
+      const { id: jobId, keyId } = row;
+      const watched = { hub: jobs.hub, jobId, keyId, after: 0 };
+      return streams.open({ ...watched, connection, headers, abandoned });
     }
     const waitS = waitOf(request);
     if (waitS !== undefined) {
@@ -204,6 +208,11 @@ function idempotencyOf(request: Request, path: string, body: unknown): Work["ide
   }
   const text = `${path}\n${JSON.stringify(body)}`;
   return { key, fingerprint: createHash("sha256").update(text).digest("hex") };
+}
+
+/** As the first request was accepted, its `stream` was a boolean. */
+function wantsStream(body: unknown): boolean {
+  return typeof body === "object" && body !== null && "stream" in body && body.stream === true;
 }
 
 function headerPriority(request: Request): number | undefined {

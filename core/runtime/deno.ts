@@ -34,11 +34,8 @@ export function serveOnDeno(deno: DenoApi, options: ServeOptions): Promise<Serve
         peer: info.remoteAddr.hostname ?? "",
         keepOpen() {},
         upgrade(handlers, protocol) {
-          if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return false;
-          const opened = deno.upgradeWebSocket(request, {
-            idleTimeout: IDLE_TIMEOUT_S,
-            ...(protocol ? { protocol } : {}),
-          });
+          const opened = openSocket(deno, request, protocol);
+          if (!opened) return false;
           attach(opened.socket, handlers);
           upgraded = opened.response;
           return true;
@@ -56,6 +53,20 @@ export function serveOnDeno(deno: DenoApi, options: ServeOptions): Promise<Serve
       clearTimeout(timer);
     },
   });
+}
+
+/** Undefined when the request is no complete WebSocket handshake, at which Deno throws. */
+function openSocket(deno: DenoApi, request: Request, protocol: string | undefined) {
+  const { method, headers } = request;
+  if (method !== "GET" || headers.get("upgrade")?.toLowerCase() !== "websocket") return undefined;
+  try {
+    return deno.upgradeWebSocket(request, {
+      idleTimeout: IDLE_TIMEOUT_S,
+      ...(protocol ? { protocol } : {}),
+    });
+  } catch {
+    return undefined;
+  }
 }
 
 function attach(socket: WebSocket, handlers: SocketHandlers): void {

@@ -21,7 +21,9 @@ export async function* ndjson<T>(
     for (;;) {
       const piece = await reader?.read();
       if (piece === undefined || piece.done) break;
-      const lines = (rest + decoder.decode(piece.value, { stream: true })).split("\n");
+      const lines = decoder.decode(piece.value, { stream: true }).split("\n");
+      // Joined after the split: a long line in small pieces must not be searched again for each.
+      lines[0] = rest + lines[0];
       rest = lines.pop() ?? "";
       if (rest.length > MAX_LINE) {
         const message = `a line of the stream is longer than ${MAX_LINE} characters`;
