@@ -43,12 +43,6 @@ export const CATALOGUE = {
   ),
   NOT_FOUND: entry(404, false, "Not found", "Check the path and the id; see /swagger."),
   METHOD_NOT_ALLOWED: entry(405, false, "Method not allowed", "See the Allow header."),
-  IDEMPOTENCY_CONFLICT: entry(
-    409,
-    true,
-    "The first request with this Idempotency-Key is still being stored",
-    "Send it again.",
-  ),
   JOB_ALREADY_FINISHED: entry(409, false, "The job has already ended", "Read its final state."),
   JOB_NOT_FINISHED: entry(409, true, "The job has not ended yet", "Cancel it or wait for its end."),
   PAYLOAD_TOO_LARGE: entry(413, false, "The body is too large", "Send a smaller body."),

@@ -12,7 +12,17 @@ import { BackendError } from "./sdk/errors.ts";
 
 const FSYNC_FAILED = 70;
 /** Mistakes that a person must mend; the message is enough, a stack would only hide it. */
-const MENDABLE = new Set(["ConfigError", "UnusableStoreError", "UnusableAdminKeyError"]);
+const MENDABLE = new Set([
+  "ConfigError",
+  "UnusableStoreError",
+  "UnusableAdminKeyError",
+  "ListenError",
+]);
+
+/** SIGHUP too: whoever closes the terminal wants the gateway to end, in order. */
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+/** A service manager signals the whole group, and a launcher passes the signal on: that is one wish. */
+const SAME_REQUEST_MS = 300;
 
 const OWN_CODE = import.meta.dirname + sep;
 
@@ -20,23 +30,29 @@ const { env } = process;
 const path = configPath(env);
 
 async function start(): Promise<number> {
+  const stopAsked = listenForSignals();
   const started = surviveStrayErrors();
   const kernel = await startKernel({ configPath: path, env, clock: systemClock, die });
   started(kernel);
   process.stdout.write(banner(factsOf(kernel)));
+  const signal = await stopAsked;
+  kernel.log.info("stopping; send the signal again to stop at once", { signal });
+  await kernel.stop().catch((error) => die(messageOf(error)));
+  return EXIT.ok;
+}
+
+/** The first signal that asks to stop. A second one ends the process at once. */
+function listenForSignals(): Promise<string> {
   return new Promise((resolve) => {
-    let stopping = false;
-    const stop = (signal: string) => {
-      if (stopping) process.exit(EXIT.failed);
-      stopping = true;
-      kernel.log.info("stopping; send the signal again to stop at once", { signal });
-      kernel.stop().then(
-        () => resolve(EXIT.ok),
-        (error) => die(messageOf(error)),
-      );
-    };
-    process.on("SIGTERM", () => stop("SIGTERM"));
-    process.on("SIGINT", () => stop("SIGINT"));
+    let firstMs: number | undefined;
+    for (const signal of STOP_SIGNALS) {
+      process.on(signal, () => {
+        firstMs ??= systemClock.monotonicMs();
+        const sinceMs = systemClock.monotonicMs() - firstMs;
+        if (sinceMs > SAME_REQUEST_MS) process.exit(EXIT.failed);
+        resolve(signal);
+      });
+    }
   });
 }
 

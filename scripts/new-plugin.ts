@@ -80,7 +80,7 @@ function nextSteps(name: string, files: readonly string[]): string {
 ${files.map((file) => `  ${file}`).join("\n")}
 
 Next
-  1. See it pass:  bun test tests/plugins/${name}.test.ts
+  1. See it pass:  npm test -- tests/plugins/${name}.test.ts
   2. Make tests/fakes/${name}.ts answer as the real server does.
   3. Change plugins/${name}/plugin.ts until the test passes again.
   4. Enable it in config/gateway.yaml:

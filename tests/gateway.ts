@@ -121,7 +121,14 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
       const text = await response.text();
       const json = parsed(text);
       const { status } = response;
-      return { status, headers: response.headers, text, json, data: json?.data, error: json?.error };
+      return {
+        status,
+        headers: response.headers,
+        text,
+        json,
+        data: json?.data,
+        error: json?.error,
+      };
     },
     async ended(jobId, limitMs = 15_000) {
       const until = Date.now() + limitMs;

@@ -4,6 +4,7 @@ import type { Database } from "../storage/mod.ts";
 import type { AdminKey } from "./admin-key-file.ts";
 import { ADMIN_KEY_ID } from "./admin-key-file.ts";
 import { isBootstrapConfigured } from "./bootstrap.ts";
+import { createClientAddress } from "./client-address.ts";
 import { createFailures } from "./failures.ts";
 import { createGuard, type Guard } from "./guard.ts";
 import { createKeyDesk, type KeyDesk } from "./key-desk.ts";
@@ -69,6 +70,7 @@ export function createAuth(options: AuthOptions): Auth {
       failures: createFailures(clock, settings.failuresPerMinute),
       allowedOrigins: settings.allowedOrigins,
       adminKey,
+      clientAddress: createClientAddress(settings.trustedProxies),
       expectFirst: keys.expectFirst,
     }),
     keys,

@@ -5,6 +5,7 @@
 import { GatewayError } from "../errors.ts";
 import type { Connection, Policy } from "../http/route.ts";
 import { ADMIN_KEY_ID, type AdminKey } from "./admin-key-file.ts";
+import type { ClientAddress } from "./client-address.ts";
 import { credential, isUpgrade, offeredSubprotocols, SUBPROTOCOL } from "./credential.ts";
 import type { Failures } from "./failures.ts";
 import type { KeyRing, KnownKey } from "./key-ring.ts";
@@ -42,6 +43,8 @@ export interface GuardParts {
   readonly failures: Failures;
   readonly allowedOrigins: readonly string[];
   readonly adminKey: AdminKey | undefined;
+  /** Whose wrong keys are counted: the peer, or whoever stands behind a trusted proxy. */
+  readonly clientAddress: ClientAddress;
   /** Throws when a request without a key may not create the first one. */
   readonly expectFirst: (request: Request, peer: string) => void;
 }
@@ -114,7 +117,9 @@ export function createGuard(parts: GuardParts): Guard {
   }
 
   return {
-    admit(request, path, policy, { peer }) {
+    admit(request, path, policy, connection) {
+      const { peer: nearest } = connection;
+      const peer = parts.clientAddress(request, nearest);
       const protocol = isUpgrade(request) ? subprotocol(request, parts.allowedOrigins) : undefined;
       const identified = identify(request, path, policy, peer);
       if (policy.access === "public") {
@@ -126,7 +131,7 @@ export function createGuard(parts: GuardParts): Guard {
         const withoutKey = policy.access === "bootstrap" && credential(request) === undefined;
         if (!withoutKey) return refuse(peer, identified);
         // Before the body is read: whoever may not make a key must not be told how to ask for one.
-        parts.expectFirst(request, peer);
+        parts.expectFirst(request, nearest);
         return admitted(undefined, NO_HEADERS, protocol);
       }
       const { key } = identified;

@@ -137,8 +137,8 @@ const WORDS: { readonly [Name in keyof KeyLimits]: string } = {
 };
 
 /** A refusal of one field of the request's body. */
-export function invalid(path: string, message: string): GatewayError {
+export function invalid(field: string, message: string): GatewayError {
   return new GatewayError("VALIDATION_FAILED", message, {
-    details: { errors: [{ path, message }] },
+    details: { errors: [{ field, message }] },
   });
 }

@@ -19,7 +19,6 @@ export type JobEventType =
   | "job.progress"
   | "job.preview"
   | "job.delta"
-  | "job.output"
   | "job.requeued"
   | "job.completed"
   | "job.failed"

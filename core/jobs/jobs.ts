@@ -188,7 +188,10 @@ export function createJobs(options: JobsOptions): Jobs {
 
   function wire(row: JobRow): JobWire {
     const waiting = row.status === "pending" ? admission.waiting(row.id) : undefined;
-    return jobToWire(row, { waiting, hasPreview: previews.get(row.id) !== undefined });
+    return jobToWire(row, {
+      waiting,
+      hasPreview: row.status === "running" && previews.get(row.id) !== undefined,
+    });
   }
 
   /** A job that ran when the last process ended: its plugin adopts the work or starts it again. */

@@ -103,15 +103,16 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
       const watched = { hub: jobs.hub, jobId, keyId, after: 0 };
       return streams.open({ ...watched, connection, headers, abandoned });
     }
+    let latest = row;
     const waitS = waitOf(request);
     if (waitS !== undefined) {
       headers["preference-applied"] = `wait=${waitS}`;
       connection.keepOpen();
-      const ended = await jobs.ended(row.id, waitS * 1_000);
-      if (ended && isTerminal(ended.status)) return new Reply(jobs.wire(ended), 200, headers);
+      latest = (await jobs.ended(row.id, waitS * 1_000)) ?? row;
+      if (isTerminal(latest.status)) return new Reply(jobs.wire(latest), 200, headers);
     }
-    const status = isTerminal(row.status) ? 200 : 202;
-    return new Reply({ job_id: row.id, status: row.status }, status, headers);
+    const status = isTerminal(latest.status) ? 200 : 202;
+    return new Reply({ job_id: latest.id, status: latest.status }, status, headers);
   }
 
   const retry = route({
@@ -137,7 +138,8 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
       }
       if (row.status !== "failed" && row.status !== "cancelled") {
         const message = `Only a failed or cancelled job can be run again; this one is ${row.status}`;
-        throw new GatewayError("JOB_NOT_FINISHED", message);
+        const code = isTerminal(row.status) ? "JOB_ALREADY_FINISHED" : "JOB_NOT_FINISHED";
+        throw new GatewayError(code, message);
       }
       const body = { ...row.input, backend: row.backend, priority: row.priority };
       const resolved = await catalogue.resolve(row.capability, body, principal);

@@ -7,8 +7,24 @@ export { fileBody } from "./file-body.ts";
 export { provideSdk } from "./modules.ts";
 export type { Connection, Server, ServerSocket, SocketHandlers } from "./server.ts";
 
-/** Throws when the port is taken. */
-export function serve(options: ServeOptions): Promise<Server> {
+/** The address cannot be listened on; the message says why and what to do. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+}
+
+/** Throws ListenError when the port is taken or not allowed, or the host is not this machine's. */
+export async function serve(options: ServeOptions): Promise<Server> {
+  try {
+    return await start(options);
+  } catch (cause) {
+    const { host, port } = options;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `cannot listen on ${host} port ${port}: ${reason}. Is another gateway running there?`;
+    throw new ListenError(`${message} Choose another port with SWITCHYARD_PORT.`, { cause });
+  }
+}
+
+function start(options: ServeOptions): Promise<Server> {
   if (typeof Bun !== "undefined") return serveOnBun(options);
   const { Deno: deno } = globalThis as { Deno?: Parameters<typeof serveOnDeno>[0] };
   if (deno) return serveOnDeno(deno, options);

@@ -30,28 +30,40 @@ const IDLE_TIMEOUT_MS = 60_000;
 const MAX_JSON_BYTES = 8 * 1024 * 1024;
 /** How much of an error's body is read, and for how long. */
 const MAX_ERROR_BYTES = 64 * 1024;
+/** A JSON answer of at most this many known bytes is read in one go. */
+const SMALL_BYTES = 64 * 1024;
 const ERROR_TIMEOUT_MS = 5_000;
+
+const MAX_ADDRESSES = 100;
+const ACCEPT_JSON = { accept: "application/json" };
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Bound to one backend; throws a TypeError when `baseUrl` is no http or https URL. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   const base = readBase(options.baseUrl, options.title);
   const target: Target = { title: options.title, baseUrl: base.url };
-  const headersOf = (more?: Readonly<Record<string, string>>): Headers => {
-    // "identity": on a fast network compression only costs time, and it hides the true length.
-    const headers = new Headers({ "accept-encoding": "identity", "user-agent": "switchyard" });
-    for (const part of [base.headers, options.headers, more]) {
-      for (const [name, value] of Object.entries(part ?? {})) headers.set(name, value);
-    }
-    return headers;
-  };
+  // "identity": on a fast network compression only costs time, and it hides the true length.
+  const common = merged(
+    { "accept-encoding": "identity", "user-agent": "switchyard" },
+    base.headers,
+    options.headers,
+  );
+  /** Addresses of the paths that were asked without a query: mostly a few, asked again and again. */
+  const addresses = new Map<string, string>();
+
+  function addressOf(path: string, query: RequestOptions["query"]): string {
+    const known = query === undefined ? addresses.get(path) : undefined;
+    if (known !== undefined) return known;
+    const { href } = resolve(target, path, query);
+    if (query === undefined && addresses.size < MAX_ADDRESSES) addresses.set(path, href);
+    return href;
+  }
 
   async function ask(method: string, path: string, raw: RawOptions): Promise<Answer> {
-    const url = resolve(target, path, raw.query);
+    const url = addressOf(path, raw.query);
     const { body, contentType } = encode(raw.body);
-    const headers = headersOf(raw.headers);
-    if (contentType !== undefined && !headers.has("content-type")) {
-      headers.set("content-type", contentType);
-    }
+    const typed = contentType === undefined ? undefined : { "content-type": contentType };
+    const headers = merged(common, typed, raw.headers);
     return exchange(target, `${method} ${path}`, url, { method, headers, body }, raw);
   }
 
@@ -60,22 +72,10 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     path: string,
     { as: schema, maxBytes = MAX_JSON_BYTES, ...raw }: JsonOptions<Schema> & RawOptions,
   ): Promise<Static<Schema>> {
+    const answer = await ask(method, path, { headers: ACCEPT_JSON, ...raw });
     const { timeoutMs = TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS } = raw;
-    // A trickle never falls silent, so the answer as a whole has a bound as well.
-    const whole = deadline(raw.signal, timeoutMs + idleTimeoutMs, (limitMs) =>
-      stalled(target, `${method} ${path}`, "did not finish its answer to", limitMs),
-    );
-    try {
-      const answer = await ask(method, path, {
-        headers: { accept: "application/json" },
-        ...raw,
-        signal: whole.signal,
-      });
-      const text = await jsonText(answer, maxBytes);
-      return parse(answer, text, schema);
-    } finally {
-      whole.clear();
-    }
+    const text = await jsonText(answer, maxBytes, timeoutMs + idleTimeoutMs);
+    return parse(answer, text, schema);
   }
 
   return {
@@ -84,30 +84,41 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     post: (path, body, options = {}) => json("POST", path, { ...options, body }),
     async fetch(path, options = {}) {
       const method = options.method ?? (options.body === undefined ? "GET" : "POST");
-      return (await ask(method, path, options)).response;
+      const { received, watch } = await ask(method, path, options);
+      const { status, statusText, headers } = received;
+      return new Response(watchBody(received, watch), { status, statusText, headers });
     },
     socket(path, options = {}) {
       const url = resolve(target, path, options.query);
       url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-      const headers = headersOf(options.headers);
-      headers.delete("accept-encoding");
-      // Deno adds its own beside ours, and a strict server (aiohttp) refuses a header that comes twice.
-      headers.delete("user-agent");
-      return openSocket(url, Object.fromEntries(headers), target, path, options);
+      const { "accept-encoding": _encoding, "user-agent": _agent, ...headers } = common;
+      // Deno adds a user-agent of its own, and a strict server (aiohttp) refuses one that comes twice.
+      return openSocket(url, merged(headers, options.headers), target, path, options);
     },
   };
 }
 
+type HeaderRecord = Readonly<Record<string, string>>;
+
+/** Later ones win; names are compared as HTTP does, in lower case. */
+function merged(...parts: readonly (HeaderRecord | undefined)[]): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const part of parts) {
+    for (const name in part) headers[name.toLowerCase()] = part[name] ?? "";
+  }
+  return headers;
+}
+
 interface Answer {
-  /** A 2xx with a watched body. */
-  readonly response: Response;
+  /** A 2xx; its body is still to be read, watched or with a time of its own. */
+  readonly received: Response;
   readonly watch: BodyWatch;
 }
 
 async function exchange(
   target: Target,
   call: string,
-  url: URL,
+  url: string,
   request: RequestInit,
   { signal, timeoutMs = TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS }: RequestOptions,
 ): Promise<Answer> {
@@ -136,7 +147,8 @@ async function exchange(
     });
     clearTimeout(timer);
     const watch: BodyWatch = { target, call, idleTimeoutMs, signal, finish, drop };
-    return { response: await accept(received, watch), watch };
+    await refuse(received, watch);
+    return { received, watch };
   } catch (cause) {
     clearTimeout(timer);
     drop();
@@ -152,8 +164,8 @@ async function exchange(
  */
 const ONLY_BUN: object = { timeout: false, decompress: false };
 
-/** The answer with a watched body, or the error that its status means. */
-async function accept(received: Response, watch: BodyWatch): Promise<Response> {
+/** Throws what the status means; a 2xx with plain bytes passes. */
+async function refuse(received: Response, watch: BodyWatch): Promise<void> {
   const { target, call } = watch;
   const { status } = received;
   // A runtime that follows the standard to the letter shows a redirect as status 0.
@@ -167,8 +179,6 @@ async function accept(received: Response, watch: BodyWatch): Promise<Response> {
   if (encoding !== "identity") {
     throw badOutput(target, call, `${encoding} bytes, although compression was declined`);
   }
-  const { statusText, headers } = received;
-  return new Response(watchBody(received, watch), { status, statusText, headers });
 }
 
 /** The start of an error's body. That the rest is missing or late matters less than the status. */
@@ -191,23 +201,64 @@ async function errorText(received: Response, watch: BodyWatch): Promise<string> 
   return text.slice(0, MAX_ERROR_BYTES);
 }
 
-async function jsonText({ response, watch }: Answer, maxBytes: number): Promise<string> {
+async function jsonText(answer: Answer, maxBytes: number, limitMs: number): Promise<string> {
+  const { received, watch } = answer;
   const { target, call } = watch;
-  const type = response.headers.get("content-type") ?? "";
+  const type = received.headers.get("content-type") ?? "";
   if (/html|image\/|audio\/|video\//i.test(type)) {
-    await response.body?.cancel();
+    watch.drop();
     const hint = /html/i.test(type) ? "; another program may answer at this url" : "";
     throw badOutput(target, call, `${type.split(";")[0]} instead of JSON${hint}`);
   }
-  if (Number(response.headers.get("content-length") ?? 0) > maxBytes) {
-    await response.body?.cancel();
+  const length = received.headers.get("content-length");
+  if (Number(length ?? 0) > maxBytes) {
+    watch.drop();
     throw badOutput(target, call, `more than ${maxBytes} bytes`);
   }
   try {
-    return await readText(response.body, maxBytes, watch);
+    if (length !== null && Number(length) <= SMALL_BYTES) return await smallText(answer);
+    return await longText(answer, maxBytes, limitMs);
   } catch (cause) {
     if (!BackendError.is(cause) || cause.code !== "BACKEND_LOST") throw cause;
     throw badOutput(target, call, "JSON that breaks off before its end");
+  }
+}
+
+/** A body of a few known bytes comes in one piece: to watch each piece would cost more than it. */
+async function smallText({ received, watch }: Answer): Promise<string> {
+  const { target, call, idleTimeoutMs, signal } = watch;
+  let silent = false;
+  const timer = setTimeout(() => {
+    silent = true;
+    watch.drop();
+  }, idleTimeoutMs);
+  try {
+    const bytes = await received.arrayBuffer();
+    watch.finish();
+    return UTF8.decode(bytes);
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (silent) throw stalled(target, call, "fell silent in its answer to", idleTimeoutMs);
+    watch.drop();
+    const notUtf8 = cause instanceof TypeError && /decod|encod|utf/i.test(cause.message);
+    const what = notUtf8 ? "bytes that are not UTF-8" : "JSON that breaks off before its end";
+    throw badOutput(target, call, what);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A trickle never falls silent, so the answer as a whole has a bound as well. */
+async function longText({ received, watch }: Answer, maxBytes: number, limitMs: number) {
+  const { target, call } = watch;
+  const whole = deadline(watch.signal, limitMs, () =>
+    stalled(target, call, "did not finish its answer to", limitMs),
+  );
+  try {
+    const body = watchBody(received, { ...watch, signal: whole.signal });
+    return await readText(body, maxBytes, watch);
+  } finally {
+    whole.clear();
   }
 }
 
@@ -238,13 +289,13 @@ function parseJson(text: string, { target, call }: BodyWatch): unknown {
 function deadline(
   outer: AbortSignal | undefined,
   limitMs: number,
-  reason: (limitMs: number) => unknown,
+  reason: () => unknown,
 ): { readonly signal: AbortSignal; clear(): void } {
   outer?.throwIfAborted();
   const controller = new AbortController();
   const follow = (): void => controller.abort(outer?.reason);
   outer?.addEventListener("abort", follow, { once: true });
-  const timer = setTimeout(() => controller.abort(reason(limitMs)), limitMs);
+  const timer = setTimeout(() => controller.abort(reason()), limitMs);
   const clear = (): void => {
     clearTimeout(timer);
     outer?.removeEventListener("abort", follow);

@@ -6,7 +6,7 @@ export interface Job<Input = unknown> {
   /** 1 for the first execution. */
   readonly attempt: number;
   readonly input: Input;
-  /** Aborted on cancel, timeout or shutdown; its `reason` says which. */
+  /** Aborted on cancel and on timeout; its `reason` says which. A drain lets the work go on. */
   readonly signal: AbortSignal;
   /** `fraction` is 0..1; undefined when the backend does not know. Never goes back in an attempt. */
   progress(fraction: number | undefined, note?: string): void;

@@ -57,7 +57,12 @@ export async function collect(
 async function open(http: HttpClient, file: File, signal: AbortSignal): Promise<Response> {
   const { filename, subfolder = "", type } = file;
   try {
-    return await http.fetch("/view", { query: { filename, subfolder, type }, signal });
+    const response = await http.fetch("/view", { query: { filename, subfolder, type }, signal });
+    const isPage = /html/i.test(response.headers.get("content-type") ?? "");
+    if (!isPage || /\.html?$/i.test(filename)) return response;
+    await response.body?.cancel();
+    const message = `ComfyUI sent a web page in place of the file ${filename}`;
+    throw new BackendError("BACKEND_BAD_OUTPUT", message);
   } catch (cause) {
     if (!BackendError.is(cause) || cause.code !== "BACKEND_REJECTED") throw cause;
     const message = `ComfyUI names the file ${filename} but no longer has it`;

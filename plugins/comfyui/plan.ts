@@ -1,13 +1,7 @@
 /** What a request becomes: the graph to send, what it costs, and what its pictures are labelled with. */
 import { BackendError, type VramCost } from "switchyard/sdk";
-import {
-  mainModel,
-  pixelsOf,
-  problemOf,
-  type Request,
-  type RequestSettings,
-  workflowOf,
-} from "./request.ts";
+import type { Request } from "./input.ts";
+import { mainModel, pixelsOf, problemOf, type RequestSettings, workflowOf } from "./request.ts";
 import { allValues } from "./values.ts";
 import type { Graph } from "./workflow.ts";
 

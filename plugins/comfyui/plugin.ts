@@ -1,8 +1,9 @@
 /** Images from a ComfyUI server, through the operator's own workflows. */
 import { definePlugin, t } from "switchyard/sdk";
+import { input } from "./input.ts";
 import { modelsOf } from "./models.ts";
 import { costOf } from "./plan.ts";
-import { input, problemOf } from "./request.ts";
+import { problemOf } from "./request.ts";
 import { run } from "./run.ts";
 import { freeAll, healthOf } from "./server.ts";
 

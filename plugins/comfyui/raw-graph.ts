@@ -1,9 +1,7 @@
 /** A client's own graph, read as a workflow: its `{{tokens}}` are its parameters. */
 import { matches } from "switchyard/sdk";
-import type { FIELDS } from "./values.ts";
+import { type Field, tokenOf } from "./fields.ts";
 import { Graph, type Parameter, type Scalar, type Workflow } from "./workflow.ts";
-
-type Field = (typeof FIELDS)[number];
 
 const TYPES: Readonly<Record<Field, Parameter["type"]>> = {
   prompt: "string",
@@ -54,12 +52,6 @@ export function rawWorkflow(graph: unknown, known: Iterable<Workflow>): Workflow
   const resident_mib = Math.max(0, ...all.map((workflow) => workflow.resident_mib));
   const working_mib = Math.max(0, ...all.map((workflow) => workflow.working_mib));
   return { name: "graph", params, output: [], resident_mib, working_mib, requires, graph };
-}
-
-/** The field that a value such as "{{seed}}" stands for. */
-export function tokenOf(value: unknown): Field | undefined {
-  const name = typeof value === "string" ? /^\{\{(\w+)\}\}$/.exec(value)?.[1] : undefined;
-  return fields(TYPES).find((field) => field === name);
 }
 
 function isModelInput(name: string): name is keyof typeof MODEL_INPUTS {

@@ -1,31 +1,10 @@
-/** What a client may send, and which workflow it means. */
-import { inputs, type Static, t } from "switchyard/sdk";
+/** Which workflow a request means, and why it can never work. */
+import type { Request } from "./input.ts";
 import { type LibrarySettings, libraryOf } from "./library.ts";
 import { namesProblem } from "./names.ts";
 import { rawWorkflow } from "./raw-graph.ts";
 import { allValues, valuesProblem } from "./values.ts";
-import { graphProblem, Scalar, type Workflow } from "./workflow.ts";
-
-export const input = t.Composite([
-  inputs.image,
-  t.Object({
-    batch: t.Optional(t.Integer({ minimum: 1, maximum: 64, description: "Pictures at once." })),
-    workflow: t.Optional(
-      t.String({ description: "Name of a workflow template; found by `model` when absent." }),
-    ),
-    params: t.Optional(
-      t.Record(t.String(), Scalar, { description: "Further parameters of the workflow." }),
-    ),
-    graph: t.Optional(
-      t.Record(t.String(), t.Unknown(), {
-        description:
-          "A graph of your own in ComfyUI's API format instead of a workflow. A value that is " +
-          "exactly {{prompt}}, {{seed}}, {{width}}, … takes the field of that name.",
-      }),
-    ),
-  }),
-]);
-export type Request = Static<typeof input>;
+import { graphProblem, type Workflow } from "./workflow.ts";
 
 export interface RequestSettings extends LibrarySettings {
   readonly max_megapixels: number;

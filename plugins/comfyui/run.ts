@@ -1,10 +1,11 @@
 /** One job from its graph to its pictures. */
 import { BackendError, type Context, type HttpClient, type Job, matches, t } from "switchyard/sdk";
 import { executionFailure } from "./failure.ts";
+import type { Request } from "./input.ts";
 import { collect, filesOf } from "./outputs.ts";
 import { planOf } from "./plan.ts";
 import { isAlive, lookUp, type Prompt } from "./prompt.ts";
-import type { Request, RequestSettings } from "./request.ts";
+import type { RequestSettings } from "./request.ts";
 import { cancel, settle } from "./stop.ts";
 import { type SubmitSettings, submit } from "./submit.ts";
 import { type Watch, watch } from "./watch.ts";

@@ -1,23 +1,10 @@
 /** What a request asks of a workflow's parameters: which it may set, and to which values. */
 import { createHash } from "node:crypto";
 import { matches } from "switchyard/sdk";
+import { FIELDS, tokenOf } from "./fields.ts";
+import type { Request } from "./input.ts";
 import { namesProblem } from "./names.ts";
-import { tokenOf } from "./raw-graph.ts";
-import type { Request } from "./request.ts";
 import { type Parameter, Scalar, type Workflow } from "./workflow.ts";
-
-/** Fields of the request that are parameters by themselves. */
-export const FIELDS = [
-  "prompt",
-  "negative_prompt",
-  "model",
-  "width",
-  "height",
-  "steps",
-  "cfg",
-  "seed",
-  "batch",
-] as const;
 
 export type Values = Readonly<Record<string, Scalar>>;
 

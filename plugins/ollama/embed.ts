@@ -16,8 +16,8 @@ const Answer = t.Object({ embeddings: t.Array(t.Array(t.Number())) });
 
 /** Texts in one call: bounds its answer, and gives progress and a place to stop between calls. */
 const BATCH = 64;
-/** 64 vectors of 8,192 dimensions at about 22 characters per number are 11 MiB. */
-const MAX_BYTES = 32 * 1024 * 1024;
+/** A vector of 8,192 dimensions at about 22 characters per number is 176 KiB. */
+const MAX_VECTOR_BYTES = 512 * 1024;
 
 export async function embed(
   job: Job<EmbedInput>,
@@ -37,7 +37,8 @@ export async function embed(
     };
     const { signal } = job;
     const timeoutMs = config.load_timeout_ms;
-    const limits = { as: Answer, signal, timeoutMs, maxBytes: MAX_BYTES };
+    const maxBytes = batch.length * MAX_VECTOR_BYTES;
+    const limits = { as: Answer, signal, timeoutMs, maxBytes };
     const answer = await http.post("/api/embed", body, limits).catch((error: unknown) => {
       throw located(translated(error, model, signal), batch, start, numCtxOf(model, config));
     });

@@ -35,7 +35,7 @@ export type Fault = (typeof FAULTS)[number];
 
 export interface FaultOptions {
   /** Which paths (without the query) misbehave; all unless said. */
-  readonly match?: (path: string) => boolean;
+  readonly match?: (path: string, method: string) => boolean;
   /** The URL of a healthy fake that answers the other paths. */
   readonly otherwise?: string;
   /** Replaces the fault's own body, where it sends a readable one. */
@@ -67,7 +67,7 @@ export async function startFaultyServer(
     const request = await readRequest(socket);
     if (request === undefined) return;
     const path = request.target.split("?")[0]!;
-    if (options.otherwise !== undefined && !(options.match?.(path) ?? true)) {
+    if (options.otherwise !== undefined && !(options.match?.(path, request.method) ?? true)) {
       passThrough(socket, request, new URL(options.otherwise));
       return;
     }
@@ -256,7 +256,13 @@ function passThrough(socket: Socket, { head: lines, bytes }: Request, healthy: U
     : `${lines.replace(/^connection:.*\r?\n?/gim, "").trimEnd()}\r\nConnection: close`;
   upstream.write(`${kept}\r\n\r\n`);
   upstream.write(bytes.subarray(bytes.indexOf("\r\n\r\n") + 4));
-  upstream.pipe(socket);
+  upstream.once("data", (first: Buffer) => {
+    // The client must know too, or it sends its next request into a connection that ends.
+    const told = upgrade ? [] : [Buffer.from("\r\nConnection: close")];
+    const line = first.indexOf("\r\n");
+    socket.write(Buffer.concat([first.subarray(0, line), ...told, first.subarray(line)]));
+    upstream.pipe(socket);
+  });
   socket.pipe(upstream);
   upstream.on("error", () => socket.destroy());
   socket.on("close", () => upstream.destroy());

@@ -10,8 +10,8 @@ import {
   type TestJobOptions,
   until as untilWithin,
 } from "switchyard/sdk/testing";
+import type { Request } from "../../plugins/comfyui/input.ts";
 import plugin from "../../plugins/comfyui/plugin.ts";
-import type { Request } from "../../plugins/comfyui/request.ts";
 import { type FakeComfyUI, type FakeComfyUIOptions, startFakeComfyUI } from "../fakes/comfyui.ts";
 
 export const capability = plugin.capabilities["image.generate"];

@@ -9,12 +9,13 @@ import plugin from "../../plugins/comfyui/plugin.ts";
 import { contextOf, failure, jobOf, pngSize, run, until } from "./comfyui-cases.ts";
 
 const url = process.env.SWITCHYARD_LIVE_COMFYUI ?? "";
-if (url === "") console.log("Skipped: SWITCHYARD_LIVE_COMFYUI names no ComfyUI server.");
 
 const nodes = async (name: string): Promise<any> =>
   (await (await fetch(`${url}/object_info/${name}`)).json())[name];
 const hasTestNodes = url !== "" && (await nodes("SlowImage")) !== undefined;
-if (url !== "" && !hasTestNodes) console.log("Skipped in part: the server has no SlowImage node.");
+
+/** For the summary of `npm test`, which shows why a test was skipped. */
+const needs = (there: boolean, what: string) => (there ? "" : ` (needs ${what})`);
 
 const context = url === "" ? undefined! : contextOf(url);
 const soon = () => AbortSignal.timeout(10_000);
@@ -41,7 +42,7 @@ const crash = (inputs: object) => {
   return graphJob({ class_type: "CrashNode", inputs: { seed, s: 5, ...inputs } });
 };
 
-describe.skipIf(url === "")("a real ComfyUI", () => {
+describe.skipIf(url === "")(`a real ComfyUI${needs(url !== "", "SWITCHYARD_LIVE_COMFYUI")}`, () => {
   test("is ready and lists its models", async () => {
     const health = await plugin.health(context, soon());
     const version = "version" in health ? health.version : undefined;
@@ -121,116 +122,119 @@ describe.skipIf(url === "")("a real ComfyUI", () => {
   }, 40_000);
 });
 
-describe.skipIf(!hasTestNodes)("a real ComfyUI with the test nodes", () => {
-  test(
-    "shows progress and previews",
-    async () => {
-      const job = slow({});
-      await run(job, context);
-      const fractions = job.progressed.map(({ fraction }) => fraction ?? 0);
-      expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
-      expect(new Set(fractions).size).toBeGreaterThan(15);
-      expect(job.previews.length).toBeGreaterThan(10);
-      expect(job.previews[0]?.mediaType).toBe("image/jpeg");
-    },
-    TIMEOUT_MS,
-  );
+describe.skipIf(!hasTestNodes)(
+  `a real ComfyUI with the test nodes${needs(hasTestNodes, "a SlowImage node")}`,
+  () => {
+    test(
+      "shows progress and previews",
+      async () => {
+        const job = slow({});
+        await run(job, context);
+        const fractions = job.progressed.map(({ fraction }) => fraction ?? 0);
+        expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
+        expect(new Set(fractions).size).toBeGreaterThan(15);
+        expect(job.previews.length).toBeGreaterThan(10);
+        expect(job.previews[0]?.mediaType).toBe("image/jpeg");
+      },
+      TIMEOUT_MS,
+    );
 
-  test(
-    "tells why a node failed",
-    async () => {
-      const error = await failure(run(slow({ fail: true }), context));
-      expect(error).toMatchObject({
-        code: "BACKEND_FAILED",
-        message: "ComfyUI failed in SlowImage: boom on purpose (ValueError)",
-      });
-    },
-    TIMEOUT_MS,
-  );
+    test(
+      "tells why a node failed",
+      async () => {
+        const error = await failure(run(slow({ fail: true }), context));
+        expect(error).toMatchObject({
+          code: "BACKEND_FAILED",
+          message: "ComfyUI failed in SlowImage: boom on purpose (ValueError)",
+        });
+      },
+      TIMEOUT_MS,
+    );
 
-  test(
-    "runs a failed job again under the same id",
-    async () => {
-      const first = slow({ fail: true });
-      await failure(run(first, context));
-      const second = slow({}, { id: first.id, attempt: 2 });
-      await run(second, context);
-      expect(second.artifacts).toHaveLength(1);
-    },
-    TIMEOUT_MS,
-  );
+    test(
+      "runs a failed job again under the same id",
+      async () => {
+        const first = slow({ fail: true });
+        await failure(run(first, context));
+        const second = slow({}, { id: first.id, attempt: 2 });
+        await run(second, context);
+        expect(second.artifacts).toHaveLength(1);
+      },
+      TIMEOUT_MS,
+    );
 
-  test(
-    "says out of memory in the way that the plugin looks for",
-    async () => {
-      const error = await failure(run(crash({ kind: "oom" }), context));
-      expect(error.code).toBe("OUT_OF_MEMORY");
-    },
-    TIMEOUT_MS,
-  );
+    test(
+      "says out of memory in the way that the plugin looks for",
+      async () => {
+        const error = await failure(run(crash({ kind: "oom" }), context));
+        expect(error.code).toBe("OUT_OF_MEMORY");
+      },
+      TIMEOUT_MS,
+    );
 
-  test(
-    "stops a running prompt when its job is cancelled",
-    async () => {
-      const job = slow({ steps: 2_000 });
-      const end = failure(run(job, context));
-      await until(() => job.previews.length > 2, "previews");
-      await job.cancel();
-      expect((await end).message).toBe("the job was cancelled");
-      expect(await plugin.health(context, soon())).toMatchObject({ busy: false });
-    },
-    TIMEOUT_MS,
-  );
+    test(
+      "stops a running prompt when its job is cancelled",
+      async () => {
+        const job = slow({ steps: 2_000 });
+        const end = failure(run(job, context));
+        await until(() => job.previews.length > 2, "previews");
+        await job.cancel();
+        expect((await end).message).toBe("the job was cancelled");
+        expect(await plugin.health(context, soon())).toMatchObject({ busy: false });
+      },
+      TIMEOUT_MS,
+    );
 
-  test(
-    "takes a waiting prompt back and leaves the running one alone",
-    async () => {
-      const running = slow({ steps: 60 });
-      const first = run(running, context);
-      await until(() => running.previews.length > 0, "the first job runs");
-      const waiting = slow({});
-      const end = failure(run(waiting, context));
-      await until(() => waiting.steps.has("submit"), "the second job waits");
-      await waiting.cancel();
-      await end;
-      await first;
-      expect(running.artifacts).toHaveLength(1);
-      expect(waiting.previews).toHaveLength(0);
-    },
-    TIMEOUT_MS,
-  );
+    test(
+      "takes a waiting prompt back and leaves the running one alone",
+      async () => {
+        const running = slow({ steps: 60 });
+        const first = run(running, context);
+        await until(() => running.previews.length > 0, "the first job runs");
+        const waiting = slow({});
+        const end = failure(run(waiting, context));
+        await until(() => waiting.steps.has("submit"), "the second job waits");
+        await waiting.cancel();
+        await end;
+        await first;
+        expect(running.artifacts).toHaveLength(1);
+        expect(waiting.previews).toHaveLength(0);
+      },
+      TIMEOUT_MS,
+    );
 
-  test(
-    "finishes a node that does not look, and the job ends after it",
-    async () => {
-      const job = crash({ kind: "sleep", s: 4 });
-      const started = performance.now();
-      const end = failure(run(job, context));
-      await until(() => job.progressed.length > 0, "the prompt runs");
-      await job.cancel();
-      await end;
-      expect(performance.now() - started).toBeGreaterThan(3_000);
-      expect(job.artifacts).toHaveLength(0);
-      expect(await plugin.health(context, soon())).toMatchObject({ busy: false });
-    },
-    TIMEOUT_MS,
-  );
+    test(
+      "finishes a node that does not look, and the job ends after it",
+      async () => {
+        const job = crash({ kind: "sleep", s: 4 });
+        const started = performance.now();
+        const end = failure(run(job, context));
+        await until(() => job.progressed.length > 0, "the prompt runs");
+        await job.cancel();
+        await end;
+        expect(performance.now() - started).toBeGreaterThan(3_000);
+        expect(job.artifacts).toHaveLength(0);
+        expect(await plugin.health(context, soon())).toMatchObject({ busy: false });
+      },
+      TIMEOUT_MS,
+    );
 
-  test(
-    "shows progress to the attempt that picks a running job up",
-    async () => {
-      const first = slow({ steps: 100 });
-      const stopping = new AbortController();
-      const died = failure(run({ ...first, signal: stopping.signal }, context));
-      await until(() => first.previews.length > 2, "previews");
-      stopping.abort(Object.assign(new Error("stopping"), { code: "SHUTTING_DOWN" }));
-      await died;
-      const steps = new Map([["submit", { clientId: `${first.id}-1` }]]);
-      const second = slow({}, { id: first.id, attempt: 2, steps });
-      await run(second, context);
-      expect(second.artifacts).toHaveLength(1);
-      expect(second.previews.length).toBeGreaterThan(10);
-    },
-    TIMEOUT_MS,
-  );
-});
+    test(
+      "shows progress to the attempt that picks a running job up",
+      async () => {
+        const first = slow({ steps: 100 });
+        const stopping = new AbortController();
+        const died = failure(run({ ...first, signal: stopping.signal }, context));
+        await until(() => first.previews.length > 2, "previews");
+        stopping.abort(Object.assign(new Error("stopping"), { code: "SHUTTING_DOWN" }));
+        await died;
+        const steps = new Map([["submit", { clientId: `${first.id}-1` }]]);
+        const second = slow({}, { id: first.id, attempt: 2, steps });
+        await run(second, context);
+        expect(second.artifacts).toHaveLength(1);
+        expect(second.previews.length).toBeGreaterThan(10);
+      },
+      TIMEOUT_MS,
+    );
+  },
+);

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Request } from "../../plugins/comfyui/input.ts";
 import plugin from "../../plugins/comfyui/plugin.ts";
-import type { Request } from "../../plugins/comfyui/request.ts";
 import { capability, contextOf, jobOf, run, startFake } from "./comfyui-cases.ts";
 
 const config = contextOf("http://127.0.0.1:9").config;

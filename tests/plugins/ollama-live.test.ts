@@ -34,7 +34,7 @@ afterAll(() => fake.stop());
 const TARGETS: readonly Target[] = [
   { title: "the fake Ollama", url: fake.url, model: "llama3.2", skip: false },
   {
-    title: `a real Ollama${liveUrl === undefined ? " (SWITCHYARD_LIVE_OLLAMA is not set)" : ""}`,
+    title: `a real Ollama${liveUrl === undefined ? " (needs SWITCHYARD_LIVE_OLLAMA)" : ""}`,
     url: liveUrl ?? "http://127.0.0.1:9",
     model: process.env.SWITCHYARD_LIVE_OLLAMA_MODEL ?? "tiny",
     skip: liveUrl === undefined,

@@ -73,7 +73,7 @@ describe("a status", () => {
     const answer = { error: "invalid", node_errors: { "3": ["x"] } };
     const refused = await failure(answering(400, answer).post("/prompt", {}));
     expect(refused.details).toEqual({ status: 400, answer });
-    const huge = await failure(answering(400, { a: "x".repeat(20_000) }).get("/a"));
+    const huge = await failure(answering(400, { a: "x".repeat(80_000) }).get("/a"));
     expect(huge.details).toEqual({ status: 400 });
     expect((await failure(answering(500, answer).get("/a"))).details).toBeUndefined();
     expect((await failure(answering(401, answer).get("/a"))).details).toBeUndefined();
