@@ -37,7 +37,7 @@ const newPlugin = (...words: string[]) =>
 
 test("a new plugin's own test passes as written, and its manifest is accepted", async () => {
   const made = await newPlugin("paint-box");
-  expect(made.output).toContain("bun test tests/plugins/paint-box.test.ts");
+  expect(made.output).toContain("npm test -- tests/plugins/paint-box.test.ts");
   expect(made.code).toBe(0);
   const tested = await bun("test", "tests/plugins/paint-box.test.ts");
   expect(tested.output).toContain("paint-box conforms");
