@@ -37,6 +37,8 @@ interface StoredEvent {
   readonly created_at: number;
 }
 
+/** The first event of every job, which its row implies. */
+const CREATED: StoredEvent = { seq: 1, type: "job.created", created_at: 0 };
 const TERMINAL = ["completed", "failed", "cancelled"];
 
 export function check(history: readonly Entry[], databasePath: string): Report {
@@ -45,7 +47,9 @@ export function check(history: readonly Entry[], databasePath: string): Report {
     const jobs = database.query("SELECT * FROM jobs").all() as StoredJob[];
     const select = database.query("SELECT * FROM job_events WHERE job_id = ? ORDER BY seq");
     const byId = new Map(jobs.map((job) => [job.id, job]));
-    const events = new Map(jobs.map(({ id }) => [id, select.all(id) as StoredEvent[]]));
+    const events = new Map(
+      jobs.map(({ id }) => [id, [CREATED, ...(select.all(id) as StoredEvent[])]]),
+    );
     const submits = history.filter(({ operation }) => operation === "submit");
     const tagsOf = (kind: Entry["kind"]) =>
       new Set(submits.filter((entry) => entry.kind === kind).map(({ id }) => id));

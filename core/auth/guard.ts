@@ -49,6 +49,8 @@ export interface GuardParts {
   readonly expectFirst: (request: Request, peer: string) => void;
 }
 
+/** Whose wrong keys are counted. */
+type Peer = () => string;
 type Identified = { readonly key: KnownKey | "admin" } | { readonly hint: string; guess: boolean };
 
 /** The longest text that is looked at; what may be an admin key file's. */
@@ -65,7 +67,7 @@ const NO_HEADERS: Readonly<Record<string, string>> = {};
 export function createGuard(parts: GuardParts): Guard {
   const { ring, tickets, limiter, failures, adminKey } = parts;
 
-  function identify(request: Request, path: string, policy: Policy, peer: string): Identified {
+  function identify(request: Request, path: string, policy: Policy, peer: Peer): Identified {
     const presented = credential(request, policy.ticket === true);
     if (!presented) return { hint: nothingPresented(), guess: false };
     const { kind, text } = presented;
@@ -78,7 +80,7 @@ export function createGuard(parts: GuardParts): Guard {
     if (text.length > MAX_CREDENTIAL_LENGTH) return { hint: HOW, guess: true };
     // A generated key cannot be guessed, so its holder gets in even from an address where others
     // fail; a text that a person chose is not even looked at from there.
-    const adminAllowed = adminKey && failures.blockedForMs(peer) === 0;
+    const adminAllowed = adminKey && failures.blockedForMs(peer()) === 0;
     if (adminAllowed && sameHash(hashSecret(text), adminKey.hash)) return { key: "admin" };
     const found = ring.recognise(text);
     if (found.kind === "valid") return { key: found.key };
@@ -91,9 +93,9 @@ export function createGuard(parts: GuardParts): Guard {
     return `${HOW} No key exists yet: the gateway's start message shows how to create the first.`;
   }
 
-  function refuse(peer: string, { hint, guess }: { hint: string; guess: boolean }): never {
-    const blockedForMs = guess ? failures.blockedForMs(peer) : 0;
-    if (guess) failures.add(peer);
+  function refuse(peer: Peer, { hint, guess }: { hint: string; guess: boolean }): never {
+    const blockedForMs = guess ? failures.blockedForMs(peer()) : 0;
+    if (guess) failures.add(peer());
     if (blockedForMs > 0) {
       const why = "Too many wrong keys from this address";
       throw new GatewayError("RATE_LIMITED", why, { retryAfterMs: blockedForMs });
@@ -118,20 +120,20 @@ export function createGuard(parts: GuardParts): Guard {
 
   return {
     admit(request, path, policy, connection) {
-      const { peer: nearest } = connection;
-      const peer = parts.clientAddress(request, nearest);
+      // Asked for only when a wrong key is counted: to look it up costs as much as to check a key.
+      const peer = () => parts.clientAddress(request, connection.peer);
       const protocol = isUpgrade(request) ? subprotocol(request, parts.allowedOrigins) : undefined;
       const identified = identify(request, path, policy, peer);
       if (policy.access === "public") {
         if ("key" in identified) return admitted(principalOf(identified.key), NO_HEADERS, protocol);
-        if (identified.guess) failures.add(peer);
+        if (identified.guess) failures.add(peer());
         return admitted(undefined, NO_HEADERS, protocol);
       }
       if (!("key" in identified)) {
         const withoutKey = policy.access === "bootstrap" && credential(request) === undefined;
         if (!withoutKey) return refuse(peer, identified);
         // Before the body is read: whoever may not make a key must not be told how to ask for one.
-        parts.expectFirst(request, nearest);
+        parts.expectFirst(request, connection.peer);
         return admitted(undefined, NO_HEADERS, protocol);
       }
       const { key } = identified;

@@ -1,4 +1,5 @@
 /** A job as it stands in the store, and how a prepared statement's answer becomes one. */
+import type { JobEvent } from "../events/mod.ts";
 import { tables } from "../storage/mod.ts";
 
 export type JobRow = typeof tables.jobs.$inferSelect;
@@ -31,6 +32,12 @@ export const COLUMNS = Object.entries(tables.jobs)
     typeof column === "object" && "name" in column ? [`${column.name} AS "${field}"`] : [],
   )
   .join(", ");
+
+/** The first event of every job. It is not in the log: the row says all of it, for half the writes. */
+export function createdEvent({ id, capability, backend, createdAt }: JobRow): JobEvent {
+  const data = { capability, backend };
+  return { jobId: id, seq: 1, type: "job.created", data, atMs: createdAt };
+}
 
 /** The row as `insert` leaves it, without reading it back. */
 export function newRow(job: NewJob, now: number): JobRow {

@@ -7,7 +7,15 @@ import type { Clock } from "../clock.ts";
 import type { JobEvent, JobEventType } from "../events/mod.ts";
 import { type Database, tables } from "../storage/mod.ts";
 import type { Change, Ending, Entry, Insertion, JobFilter, Replay, Requeue } from "./changes.ts";
-import { COLUMNS, type Idempotency, type JobRow, jobOf, type NewJob, newRow } from "./row.ts";
+import {
+  COLUMNS,
+  createdEvent,
+  type Idempotency,
+  type JobRow,
+  jobOf,
+  type NewJob,
+  newRow,
+} from "./row.ts";
 
 export interface JobStore {
   insert(job: NewJob): Promise<Insertion>;
@@ -26,6 +34,7 @@ export interface JobStore {
   isCurrent(id: string, epoch: number): boolean;
   get(id: string): JobRow | undefined;
   list(filter: JobFilter): readonly JobRow[];
+  /** At most `limit` logged events, and before them the first one, which the job's row implies. */
   events(id: string, after: number, limit: number): readonly JobEvent[];
   /** The gateway stops in order: the attempts that it leaves running are not crashes. */
   forgiveRunning(): Promise<void>;
@@ -166,8 +175,7 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
           timeoutMs: row.timeoutMs,
           now,
         });
-        const { capability, backend } = job;
-        return { kind: "inserted", change: record(row, "job.created", { capability, backend }) };
+        return { kind: "inserted", change: { row, event: createdEvent(row) } };
       }),
     claim: (id, device) =>
       change(
@@ -250,14 +258,17 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
         .orderBy(desc(tables.jobs.id))
         .limit(filter.limit)
         .all(),
-    events: (id, after, limit) =>
-      selectEvents.all(id, after, limit).map((found) => ({
+    events(id, after, limit) {
+      const logged = selectEvents.all(id, after, limit).map((found) => ({
         jobId: id,
         seq: Number(found.seq),
         type: String(found.type) as JobEventType,
         data: JSON.parse(String(found.data)) as Record<string, unknown>,
         atMs: Number(found.createdAt),
-      })),
+      }));
+      const created = after < 1 ? selectJob.get(id) : undefined;
+      return created ? [createdEvent(jobOf(created)), ...logged] : logged;
+    },
     async forgiveRunning() {
       const running = eq(tables.jobs.status, "running");
       const forgive = () => queries.update(tables.jobs).set({ crashes: 0 }).where(running).run();

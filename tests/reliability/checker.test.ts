@@ -46,7 +46,9 @@ describe("the checker", () => {
       const insert = database.query(
         "INSERT INTO job_events (job_id, seq, type, data, created_at) VALUES ('j1', ?, ?, '{}', 0)",
       );
-      for (const [index, type] of types.entries()) insert.run(seqs[index]!, type);
+      for (const [index, type] of types.entries()) {
+        if (type !== "job.created") insert.run(seqs[index]!, type);
+      }
     }
     database.close();
     return check(history, path);

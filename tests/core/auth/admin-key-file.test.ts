@@ -41,7 +41,8 @@ test("its text is a key that may do everything, and no other text is", () => {
     );
   expect(admit(text).principal).toMatchObject({ keyId: "adminkey" });
   expect(world.auth.isValid("adminkey")).toBe(true);
-  expect(refusal(() => admit(`${text.slice(0, -2)}A=`)).code).toBe("UNAUTHORIZED");
+  const other = `${text.startsWith("A") ? "B" : "A"}${text.slice(1)}`;
+  expect(refusal(() => admit(other)).code).toBe("UNAUTHORIZED");
   // Chosen by a person, so guessing is slowed down: from a failing address it is not tried at all.
   for (let round = 0; round < 10; round++) refusal(() => admit(`guess ${round}`));
   expect(refusal(() => admit(text)).code).toBe("RATE_LIMITED");
