@@ -1,11 +1,14 @@
 /**
  * The error catalogue: every code that leaves the gateway, with its HTTP status, whether trying the
- * same thing again can help, and what to do next. `docs/api.md` lists the same codes (a test compares).
+ * same thing again can help, and what to do next. `docs/api.md` lists the same codes (a test
+ * compares).
  */
 import type { BackendErrorCode } from "./sdk/errors.ts";
 
 interface CatalogueEntry {
-  /** HTTP status of an answer; a code that only stands in a job's `error` names its sync facade's. */
+  /**
+   * HTTP status of an answer; a code that only stands in a job's `error` names its sync facade's.
+   */
   readonly status: number;
   readonly retryable: boolean;
   readonly message: string;

@@ -1,6 +1,6 @@
 /**
- * The composition root: the only file that knows every module. It starts them in the order in which they
- * depend on each other and stops them in the reverse one.
+ * The composition root: the only file that knows every module. It starts them in the order in which
+ * they depend on each other and stops them in the reverse one.
  */
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";

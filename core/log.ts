@@ -1,6 +1,7 @@
 /**
- * The log: one JSON object a line on standard output. Whatever looks like a key or a ticket is removed
- * from the finished line, wherever it came from; prompts are only logged when the operator asks for it.
+ * The log: one JSON object a line on standard output. Whatever looks like a key or a ticket is
+ * removed from the finished line, wherever it came from; prompts are only logged when the operator
+ * asks for it.
  */
 import { type Level, type Logger as Pino, pino } from "pino";
 import type { Logger } from "./sdk/plugin.ts";

@@ -21,7 +21,9 @@ const MENDABLE = new Set([
 
 /** SIGHUP too: whoever closes the terminal wants the gateway to end, in order. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-/** A service manager signals the whole group, and a launcher passes the signal on: that is one wish. */
+/**
+ * A service manager signals the whole group, and a launcher passes the signal on: that is one wish.
+ */
 const SAME_REQUEST_MS = 300;
 
 const OWN_CODE = import.meta.dirname + sep;
@@ -57,8 +59,8 @@ function listenForSignals(): Promise<string> {
 }
 
 /**
- * A plugin that throws where nobody waits makes its own backend unwell, and nobody else's. Errors of
- * the start are judged when the returned function says whose plugins there are.
+ * A plugin that throws where nobody waits makes its own backend unwell, and nobody else's. Errors
+ * of the start are judged when the returned function says whose plugins there are.
  */
 function surviveStrayErrors(): (kernel: Kernel) => void {
   const early: { readonly error: unknown; readonly running: string | undefined }[] = [];
@@ -85,9 +87,9 @@ function surviveStrayErrors(): (kernel: Kernel) => void {
 }
 
 /**
- * Whether the gateway's own code failed, so that its state cannot be trusted. A stray error without a
- * frame of ours (a text that was thrown) came from outside, and one that we threw on purpose (a plugin
- * forgot to wait for a request or a step) says nothing about our state.
+ * Whether the gateway's own code failed, so that its state cannot be trusted. A stray error without
+ * a frame of ours (a text that was thrown) came from outside, and one that we threw on purpose (a
+ * plugin forgot to wait for a request or a step) says nothing about our state.
  */
 function isOwn(error: unknown): boolean {
   if (BackendError.is(error) || error instanceof GatewayError) return false;

@@ -1,11 +1,12 @@
 /**
- * Checks a value from outside against a TypeBox schema: fills in defaults, drops unknown keys, and says
- * everything that is wrong at once, by field.
+ * Checks a value from outside against a TypeBox schema: fills in defaults, drops unknown keys, and
+ * says everything that is wrong at once, by field.
  */
 import { FormatRegistry, KindGuard, type Static, type TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Value, type ValueError } from "@sinclair/typebox/value";
 import { GatewayError } from "./errors.ts";
+import { strictForm } from "./strict-form.ts";
 
 export interface FieldError {
   /** JSON pointer; "" is the whole value. */
@@ -38,7 +39,10 @@ export function createCheck<Schema extends TSchema>(
   { convert = false }: CheckOptions = {},
 ): Check<Static<Schema>> {
   const compiled = TypeCompiler.Compile(schema);
+  const strict = strictForm(schema);
+  const complete = strict && TypeCompiler.Compile(strict);
   return (input) => {
+    if (complete?.Check(input)) return { ok: true, value: input };
     // Both change what they are given, and another check may want to see it too.
     const own = isObject(input) ? { ...input } : input;
     let value = Value.Clean(schema, Value.Default(schema, own));

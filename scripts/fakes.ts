@@ -1,7 +1,7 @@
 /**
- * Starts a stand-in for every backend on its real port, so that the whole gateway runs with no GPU and
- * no other server: `npm run fakes`, then `npm start` in a second terminal. A plugin's stand-in is
- * tests/fakes/<plugin>.ts, its port that of the plugin's default URL. Ctrl-C stops them all.
+ * Starts a stand-in for every backend on its real port, so that the whole gateway runs with no GPU
+ * and no other server: `npm run fakes`, then `npm start` in a second terminal. A plugin's stand-in
+ * is tests/fakes/<plugin>.ts, its port that of the plugin's default URL. Ctrl-C stops them all.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";

@@ -69,10 +69,10 @@ function run(args, { production }) {
 }
 
 /**
- * The gateway takes a second SIGINT or SIGTERM as "exit at once", so a person's one wish must reach it
- * once. On a terminal Ctrl-C goes to the whole foreground group, and npm passes its own on as well. A
- * SIGTERM to npm ends only the shell between npm and this file, so the loss
- * of that parent counts as one.
+ * The gateway takes a second SIGINT or SIGTERM as "exit at once", so a person's one wish must reach
+ * it once. On a terminal Ctrl-C goes to the whole foreground group, and npm passes its own on as
+ * well. A SIGTERM to npm ends only the shell between npm and this file, so the loss of that parent
+ * counts as one.
  */
 function forwardSignals(child) {
   const terminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;

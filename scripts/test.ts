@@ -1,5 +1,6 @@
 /**
- * The whole test suite: everything on Bun, then the end-to-end tests again with the gateway on Deno.
+ * The whole test suite: everything on Bun, then the end-to-end tests again with the gateway on
+ * Deno.
  * `npm test -- [part of a file's path …] [bun test flags]`; SWITCHYARD_SOAK=1 adds the soak tests.
  * The last line is always `N passed, N failed, N skipped`.
  */

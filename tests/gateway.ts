@@ -1,6 +1,6 @@
 /**
- * A real gateway as a child process, on Bun or on Deno, with its own data folder and port. Tests talk to
- * it as clients do. `SWITCHYARD_TEST_RUNTIME` chooses the runtime; bun when it is not set.
+ * A real gateway as a child process, on Bun or on Deno, with its own data folder and port. Tests
+ * talk to it as clients do. `SWITCHYARD_TEST_RUNTIME` chooses the runtime; bun when it is not set.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

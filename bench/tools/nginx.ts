@@ -1,4 +1,6 @@
-/** nginx, twice: as the stub that everything is asked of, and as the proxy that is compared with. */
+/**
+ * nginx, twice: as the stub that everything is asked of, and as the proxy that is compared with.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { GATEWAY_CPU, LOAD_CPU } from "./gateway.ts";

@@ -1,6 +1,7 @@
 /**
- * SWITCHYARD_ADMIN_KEY_FILE: an admin key that the operator chose, for installs where nobody can call
- * the bootstrap. Only its hash is kept. The file is checked as strictly as a person would forget to.
+ * SWITCHYARD_ADMIN_KEY_FILE: an admin key that the operator chose, for installs where nobody can
+ * call the bootstrap. Only its hash is kept. The file is checked as strictly as a person would
+ * forget to.
  */
 import { readFileSync, type Stats, statSync } from "node:fs";
 import { platform } from "node:process";
@@ -11,7 +12,9 @@ export interface AdminKey {
   readonly hash: Buffer;
 }
 
-/** The file cannot be accepted; the gateway must not start (exit code 78) and this message says why. */
+/**
+ * The file cannot be accepted; the gateway must not start (exit code 78) and this message says why.
+ */
 export class UnusableAdminKeyError extends Error {
   override readonly name = "UnusableAdminKeyError";
 }

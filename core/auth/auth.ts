@@ -1,4 +1,6 @@
-/** Puts the parts of authentication together and offers what routes and other modules need of them. */
+/**
+ * Puts the parts of authentication together and offers what routes and other modules need of them.
+ */
 import type { Clock } from "../clock.ts";
 import type { Database } from "../storage/mod.ts";
 import type { AdminKey } from "./admin-key-file.ts";

@@ -1,6 +1,7 @@
 /**
- * The first key: why a request without a key may not create it. Whoever can open a loopback connection
- * without a browser or a proxy in between is on the machine, soon after the operator started it.
+ * The first key: why a request without a key may not create it. Whoever can open a loopback
+ * connection without a browser or a proxy in between is on the machine, soon after the operator
+ * started it.
  */
 
 export interface BootstrapSettings {

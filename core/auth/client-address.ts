@@ -1,6 +1,7 @@
 /**
  * The address that a request really came from. `X-Forwarded-For` is only believed from a configured
- * proxy, and of its list only what proxies added: read from the right, the first that is none of them.
+ * proxy, and of its list only what proxies added: read from the right, the first that is none of
+ * them.
  */
 import { BlockList, isIP } from "node:net";
 

@@ -1,6 +1,6 @@
 /**
- * The one place where a request becomes a principal or is refused. It runs for every route, HTTP and
- * WebSocket alike, so it is synchronous and touches neither disk nor network.
+ * The one place where a request becomes a principal or is refused. It runs for every route, HTTP
+ * and WebSocket alike, so it is synchronous and touches neither disk nor network.
  */
 import { GatewayError } from "../errors.ts";
 import type { Connection, Policy } from "../http/route.ts";
@@ -27,8 +27,8 @@ export interface Admitted {
 
 export interface Guard {
   /**
-   * Throws UNAUTHORIZED, FORBIDDEN_SCOPE, ORIGIN_NOT_ALLOWED or RATE_LIMITED. `path` is the path that
-   * the router matched, with its parameters filled in; tickets are bound to it.
+   * Throws UNAUTHORIZED, FORBIDDEN_SCOPE, ORIGIN_NOT_ALLOWED or RATE_LIMITED. `path` is the path
+   * that the router matched, with its parameters filled in; tickets are bound to it.
    *
    * A wrong key on a `public` route is ignored, not refused: a liveness probe that was left with an
    * old key must not restart the gateway. It still counts as a failure, and shows nothing more.

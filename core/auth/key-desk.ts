@@ -1,6 +1,6 @@
 /**
- * Making, showing, ending and renewing keys on behalf of a key, and making the first one on behalf of
- * nobody. Rules that need the store are here; what a new key may do is decided in `minting.ts`.
+ * Making, showing, ending and renewing keys on behalf of a key, and making the first one on behalf
+ * of nobody. Rules that need the store are here; what a new key may do is decided in `minting.ts`.
  */
 import type { Clock } from "../clock.ts";
 import { GatewayError } from "../errors.ts";

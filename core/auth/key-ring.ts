@@ -1,7 +1,7 @@
 /**
- * Every key, in memory: a request must not cost a query, and an unknown id must cost what a known one
- * costs. Own changes are taken over at once; those of another process (the CLI) within half a second,
- * which SQLite's data version reveals without a read of the table.
+ * Every key, in memory: a request must not cost a query, and an unknown id must cost what a known
+ * one costs. Own changes are taken over at once; those of another process (the CLI) within half a
+ * second, which SQLite's data version reveals without a read of the table.
  */
 import { clearInterval, setInterval } from "node:timers";
 import type { Clock } from "../clock.ts";
@@ -163,7 +163,9 @@ function knownKey(row: KeyRow, defaults: KeyLimits): KnownKey {
   };
 }
 
-/** True when the secret changed and the old one got no grace: whoever came in with it must leave. */
+/**
+ * True when the secret changed and the old one got no grace: whoever came in with it must leave.
+ */
 function secretWasDropped(before: KeyRow, after: KeyRow, nowMs: number): boolean {
   if (before.hash.equals(after.hash)) return false;
   const stillAccepted = after.previousHash?.equals(before.hash) ?? false;

@@ -1,7 +1,7 @@
 /**
- * The text of an API key: `sy_<id>_<secret><checksum>`. The id is public and finds the row, the secret
- * is kept only as a hash, the checksum refuses typos and fakes without a look at the store and lets
- * secret scanners recognise a leaked key.
+ * The text of an API key: `sy_<id>_<secret><checksum>`. The id is public and finds the row, the
+ * secret is kept only as a hash, the checksum refuses typos and fakes without a look at the store
+ * and lets secret scanners recognise a leaked key.
  */
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { crc32 } from "node:zlib";
@@ -26,7 +26,10 @@ const CHECKSUM_LENGTH = 6;
 const KEY_LENGTH = "sy_".length + ID_LENGTH + "_".length + SECRET_LENGTH + CHECKSUM_LENGTH;
 const KEY = /^sy_([0-9A-Za-z]{8})_([0-9A-Za-z]{32})[0-9A-Za-z]{6}$/;
 const HASH_BYTES = 32;
-/** The largest multiple of 62 in a byte: bytes from here on are dropped, or some letters come up more. */
+/**
+ * The largest multiple of 62 in a byte: bytes from here on are dropped, or some letters come up
+ * more.
+ */
 const FAIR_BELOW = 248;
 /** Compared where there is nothing to compare, so that "unknown" costs what "wrong" costs. */
 const NOTHING = randomBytes(HASH_BYTES);

@@ -60,7 +60,8 @@ export function termsOf(
 
 /**
  * Terms for a key that another key asks for: never more scopes and never a later end than that key
- * has, and higher limits only with `keys:admin`. Without these rules a stolen key would outgrow itself.
+ * has, and higher limits only with `keys:admin`. Without these rules a stolen key would outgrow
+ * itself.
  */
 export function termsWithin(
   minter: Principal,

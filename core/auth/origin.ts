@@ -1,10 +1,12 @@
 /**
- * Which web pages may open a WebSocket. CORS does not cover WebSockets, so without this check any page
- * in the operator's browser could use a key that the browser holds.
+ * Which web pages may open a WebSocket. CORS does not cover WebSockets, so without this check any
+ * page in the operator's browser could use a key that the browser holds.
  */
 import { GatewayError } from "../errors.ts";
 
-/** True without an Origin header (not a browser), for the gateway's own pages, and for listed ones. */
+/**
+ * True without an Origin header (not a browser), for the gateway's own pages, and for listed ones.
+ */
 export function isOriginAllowed(request: Request, allowedOrigins: readonly string[]): boolean {
   const origin = request.headers.get("origin");
   if (origin === null || allowedOrigins.includes(origin)) return true;

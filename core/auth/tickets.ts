@@ -1,6 +1,7 @@
 /**
  * Tickets: for browsers, which can set no header on a WebSocket, an EventSource or a download. A
- * ticket stands in for a key once, for one path, for 30 seconds, so a URL in a log is worth nothing.
+ * ticket stands in for a key once, for one path, for 30 seconds, so a URL in a log is worth
+ * nothing.
  */
 import type { Clock } from "../clock.ts";
 import { GatewayError } from "../errors.ts";

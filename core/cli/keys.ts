@@ -1,6 +1,7 @@
 /**
- * The command `keys`: keys without the API. Whoever may write the data folder may make keys, so this
- * is how a lost key is replaced; it works while the gateway runs (within half a second) and when not.
+ * The command `keys`: keys without the API. Whoever may write the data folder may make keys, so
+ * this is how a lost key is replaced; it works while the gateway runs (within half a second) and
+ * when not.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";

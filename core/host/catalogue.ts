@@ -1,6 +1,6 @@
 /**
- * What the configured backends offer together: which backend serves a request, and whether the request
- * can be served at all. Everything that is refused here is refused before a job exists.
+ * What the configured backends offer together: which backend serves a request, and whether the
+ * request can be served at all. Everything that is refused here is refused before a job exists.
  */
 import { type Static, Type as t } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
@@ -112,7 +112,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       if (typeof body !== "object" || body === null || Array.isArray(body)) {
         throw invalid([{ field: "", message: "expected a JSON object" }]);
       }
-      const asked = checkRequest(body);
+      const asked = checkRequest(requestPart(body));
       const { backend, capability } = choose(service, asked.ok ? asked.value.backend : undefined);
       if (!backend.plugin) refuseDown(backend);
       const checked = checkOf(capability)(body);
@@ -147,6 +147,15 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       return { backend, input, fields, model: demand?.model ?? model, demand };
     },
   };
+}
+
+/** The part of a body that every request may have, whatever the capability. */
+function requestPart(body: object): Record<string, unknown> {
+  const part: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(body)) {
+    if (Object.hasOwn(requestSchema.properties, name)) part[name] = value;
+  }
+  return part;
 }
 
 function servicesOf(backends: readonly Backend[]): Service[] {

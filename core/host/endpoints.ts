@@ -1,11 +1,11 @@
 /**
- * Mounts the plugins' own routes, which answer at once. When several backends serve one GET and answer
- * with lists, the client gets one list, each entry with its `backend`.
+ * Mounts the plugins' own routes, which answer at once. When several backends serve one GET and
+ * answer with lists, the client gets one list, each entry with its `backend`.
  */
 import { type TObject, Type as t } from "@sinclair/typebox";
 import { SCOPES, type Scope } from "../auth/scopes.ts";
 import { GatewayError } from "../errors.ts";
-import { type Route, route } from "../http/route.ts";
+import { queryOf, type Route, route } from "../http/route.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { Endpoint } from "../sdk/plugin.ts";
 import { createCheck, expectValid } from "../validation.ts";
@@ -54,18 +54,15 @@ function mounted(name: string, servers: readonly Server[], log: Log): Route[] {
         querySchema: method === "POST" ? undefined : endpoint.input,
       },
       async handle(call) {
-        const query = Object.fromEntries(new URL(call.request.url).searchParams);
-        const given = method === "POST" ? call.body : query;
+        const given = method === "POST" ? call.body : queryOf(call.request);
         const input = expectValid(check, given, method === "POST" ? "body" : "query");
         const { backend: wanted } = call.query;
         const asked = servers.filter(({ backend }) => !wanted || backend.name === wanted);
         const working = asked.filter(({ backend }) => usable(backend.state.status));
         const keyId = call.principal?.keyId ?? "";
-        const ask = ({ backend, endpoint }: Server) => {
-          // Not the request's own signal: on Deno it aborts after a success too.
-          const signal = AbortSignal.timeout(TIMEOUT_MS);
-          return backend.run(() => endpoint.handle(input, backend.context(keyId), signal));
-        };
+        // Not bound to the request's own signal: on Deno it aborts after a success too.
+        const ask = ({ backend, endpoint }: Server) =>
+          inTime(backend, (signal) => endpoint.handle(input, backend.context(keyId), signal));
         const [server] = working;
         if (!server) throw unavailable(asked[0]?.backend, wanted, servers);
         if (method !== "GET") return ask(server);
@@ -73,6 +70,22 @@ function mounted(name: string, servers: readonly Server[], log: Log): Route[] {
       },
     }),
   ];
+}
+
+/** `AbortSignal.timeout` would keep a timer of 30 s for every call that has long been answered. */
+async function inTime<T>(
+  { title, run }: Backend,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const abort = new AbortController();
+  const timer = setTimeout(() => {
+    abort.abort(new GatewayError("STALLED", `${title} did not answer within ${TIMEOUT_MS} ms`));
+  }, TIMEOUT_MS);
+  try {
+    return await run(() => work(abort.signal));
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function merged(

@@ -5,7 +5,9 @@ import type { Log } from "../log.ts";
 import type { Health } from "../sdk/plugin.ts";
 import type { Backend, BackendState } from "./backend.ts";
 
-/** A backend that does not work is looked at this often, so that it is found soon when it comes up. */
+/**
+ * A backend that does not work is looked at this often, so that it is found soon when it comes up.
+ */
 const UNWELL_INTERVAL_MS = 2_000;
 
 export interface HealthLoop {

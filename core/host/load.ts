@@ -1,7 +1,7 @@
 /**
- * Finds the plugin that a backend's `use` names: a built-in (a folder of `plugins/`), a path (relative
- * to the configuration file), or an npm package. What exists but does not work makes its backend `down`;
- * what does not exist is a mistake in the configuration.
+ * Finds the plugin that a backend's `use` names: a built-in (a folder of `plugins/`), a path
+ * (relative to the configuration file), or an npm package. What exists but does not work makes its
+ * backend `down`; what does not exist is a mistake in the configuration.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,6 +1,7 @@
 /**
- * Who serves which path. A plugin that wants a path of the gateway's own, or one that another plugin
- * uses for something else, is refused before it is mounted: the router would fail for everybody.
+ * Who serves which path. A plugin that wants a path of the gateway's own, or one that another
+ * plugin uses for something else, is refused before it is mounted: the router would fail for
+ * everybody.
  */
 import type { AnyPlugin } from "../sdk/plugin.ts";
 

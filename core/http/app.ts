@@ -1,6 +1,6 @@
 /**
- * The HTTP application: routes as data in, answers in the envelope out. For every route the order is the
- * same: Host, guard, body, checks, handler. Elysia routes; it knows nothing of our shapes.
+ * The HTTP application: routes as data in, answers in the envelope out. For every route the order
+ * is the same: Host, guard, body, checks, handler. Elysia routes; it knows nothing of our shapes.
  */
 import { Elysia } from "elysia";
 import { GatewayError } from "../errors.ts";
@@ -10,7 +10,14 @@ import { type Check, createCheck, expectValid } from "../validation.ts";
 import { readJson } from "./body.ts";
 import { clientError, failure, SECURITY_HEADERS, success } from "./envelope.ts";
 import { createHostCheck } from "./hosts.ts";
-import { type Admitted, type Connection, type Policy, Reply, type Route } from "./route.ts";
+import {
+  type Admitted,
+  type Connection,
+  type Policy,
+  queryOf,
+  Reply,
+  type Route,
+} from "./route.ts";
 
 export interface HttpOptions {
   readonly routes: readonly Route[];
@@ -169,11 +176,6 @@ function found(check: Check<unknown>, params: Record<string, string>): unknown {
   throw new GatewayError("NOT_FOUND", `There is nothing called ${JSON.stringify(value)} here`);
 }
 
-function queryOf(request: Request): Record<string, string> {
-  const start = request.url.indexOf("?");
-  return start < 0 ? {} : Object.fromEntries(new URLSearchParams(request.url.slice(start)));
-}
-
 /** The path that the router matched, with its parameters filled in; never taken from the URL. */
 function filled(path: string, params: Record<string, string>): string {
   return path.replace(/:(\w+)/g, (_, name: string) => params[name] ?? "");
@@ -201,7 +203,9 @@ function finished(response: Response, headers: Record<string, string>): Response
   return response;
 }
 
-/** The same headers without the body. An answer made as one text does not tell its length itself. */
+/**
+ * The same headers without the body. An answer made as one text does not tell its length itself.
+ */
 async function headOf(response: Response): Promise<Response> {
   const { status, headers, body } = response;
   const isStream = headers.get("content-type")?.startsWith("text/event-stream");

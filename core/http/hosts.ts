@@ -19,7 +19,8 @@ export function createHostCheck(
   function decide(host: string): boolean {
     const parsed = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(host);
     const name = parsed?.[1]?.toLowerCase();
-    // A port above 65535 or broken Punycode fits the pattern, and would make every URL parser throw.
+    // A port above 65535 or broken Punycode fits the pattern, and would make every URL parser
+    // throw.
     if (name === undefined || !URL.canParse(`http://${host}`)) return false;
     const address = name.startsWith("[") ? name.slice(1, -1) : name;
     return names.has(name) || isIP(address) !== 0 || name.endsWith(".local");

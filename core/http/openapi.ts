@@ -1,6 +1,6 @@
 /**
- * The OpenAPI 3.1 document, made by @elysiajs/openapi from the same table of routes that is served, and
- * the page that shows it. All of the page's files are served from here: no CDN.
+ * The OpenAPI 3.1 document, made by @elysiajs/openapi from the same table of routes that is served,
+ * and the page that shows it. All of the page's files are served from here: no CDN.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -36,7 +36,9 @@ const errorSchema = t.Object({
   timestamp: t.String({ format: "date-time" }),
 });
 
-/** The routes of the documentation itself; `routes` is called when the document is first asked for. */
+/**
+ * The routes of the documentation itself; `routes` is called when the document is first asked for.
+ */
 export function documentationRoutes(
   routes: () => readonly Route[],
   description: Description,

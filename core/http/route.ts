@@ -1,6 +1,7 @@
 /**
- * A route as data: one table from which the server, the authorisation guard, the OpenAPI document and
- * the tests are made. `policy` is required, so a route without an authorisation cannot be written.
+ * A route as data: one table from which the server, the authorisation guard, the OpenAPI document
+ * and the tests are made. `policy` is required, so a route without an authorisation cannot be
+ * written.
  */
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
@@ -95,4 +96,10 @@ export function route<Params extends TSchema, Query extends TSchema, Body extend
   },
 ): Route {
   return literal;
+}
+
+/** The query of a request; of a name that comes twice the last value. */
+export function queryOf(request: Request): Record<string, string> {
+  const start = request.url.indexOf("?");
+  return start < 0 ? {} : Object.fromEntries(new URLSearchParams(request.url.slice(start)));
 }

@@ -1,7 +1,7 @@
 /**
- * Pending jobs in memory: each waits for its time (after a retry) and then for a lease. The row on disk
- * is the truth; this only knows whom to wake. Deadlines are monotonic: a clock that jumps expires
- * nothing early.
+ * Pending jobs in memory: each waits for its time (after a retry) and then for a lease. The row on
+ * disk is the truth; this only knows whom to wake. Deadlines are monotonic: a clock that jumps
+ * expires nothing early.
  */
 import type { Clock } from "../clock.ts";
 import { GatewayError } from "../errors.ts";

@@ -184,7 +184,8 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       handle(call) {
         const row = owned(jobs, call.principal, call.params.job_id);
         const after = lastEventId(call.request) ?? call.query.after ?? 0;
-        // To a browser's EventSource, which comes again after every end, this says: there is no more.
+        // To a browser's EventSource, which comes again after every end, this says: there is no
+        // more.
         if (isTerminal(row.status) && after >= row.seq) return new Response(null, { status: 204 });
         refuseWhenStopping();
         const unknown = after > row.seq;

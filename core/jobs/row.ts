@@ -33,7 +33,9 @@ export const COLUMNS = Object.entries(tables.jobs)
   )
   .join(", ");
 
-/** The first event of every job. It is not in the log: the row says all of it, for half the writes. */
+/**
+ * The first event of every job. It is not in the log: the row says all of it, for half the writes.
+ */
 export function createdEvent({ id, capability, backend, createdAt }: JobRow): JobEvent {
   const data = { capability, backend };
   return { jobId: id, seq: 1, type: "job.created", data, atMs: createdAt };

@@ -1,7 +1,7 @@
 /**
- * Executes granted jobs. A job's end is written as soon as it is known; its lease ends only when `run`
- * has settled, because a Gradio function, a ComfyUI node or a model load goes on after it was asked to
- * stop. See DESIGN.md for the table of endings.
+ * Executes granted jobs. A job's end is written as soon as it is known; its lease ends only when
+ * `run` has settled, because a Gradio function, a ComfyUI node or a model load goes on after it was
+ * asked to stop. See DESIGN.md for the table of endings.
  */
 import type { Clock } from "../clock.ts";
 import { CATALOGUE, type ErrorCode, GatewayError } from "../errors.ts";
@@ -273,7 +273,9 @@ function isJson(value: unknown): boolean {
   }
 }
 
-/** Plugin errors keep their code; anything else is the plugin's own fault and stays vague outside. */
+/**
+ * Plugin errors keep their code; anything else is the plugin's own fault and stays vague outside.
+ */
 function failureOf(error: unknown, { title }: BackendPort): Failure {
   if (BackendError.is(error) && Object.hasOwn(CATALOGUE, error.code)) {
     const { code, message, details, retryAfterMs } = error;

@@ -1,7 +1,7 @@
 /**
- * A job's events on a WebSocket: first a snapshot of the job, then its events. Close codes: 1000 after
- * the last event, 1008 too many messages, 1012 the gateway stops, 1013 the reader is too slow, 4401 the
- * key was revoked. After 1012 and 1013 a client resumes with `?after=<seq>`.
+ * A job's events on a WebSocket: first a snapshot of the job, then its events. Close codes: 1000
+ * after the last event, 1008 too many messages, 1012 the gateway stops, 1013 the reader is too
+ * slow, 4401 the key was revoked. After 1012 and 1013 a client resumes with `?after=<seq>`.
  */
 import type { ServerSocket, SocketHandlers } from "../http/route.ts";
 import type { Hub } from "./hub.ts";
@@ -15,7 +15,9 @@ export interface SocketOptions {
   readonly keyId: string;
   /** The job as it is now; undefined when it has been removed. */
   readonly job: () => JobWire | undefined;
-  /** Number of the last event that the client has; undefined: only what comes after the snapshot. */
+  /**
+   * Number of the last event that the client has; undefined: only what comes after the snapshot.
+   */
   readonly after: number | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Jobs on disk. Every change is one compare-and-set statement plus its event, in one commit: a change
- * that names an old epoch or meets a finished job changes nothing and returns undefined.
+ * Jobs on disk. Every change is one compare-and-set statement plus its event, in one commit: a
+ * change that names an old epoch or meets a finished job changes nothing and returns undefined.
  */
 import { and, desc, eq, gte, inArray, lt, type SQL } from "drizzle-orm";
 import type { Clock } from "../clock.ts";

@@ -1,6 +1,7 @@
 /**
- * The routes that accept work: POST /generate/image, /tts, /llm/generate and whatever plugins add. Each
- * answers 202 with a job, or the finished job (`Prefer: wait=N`), or the job's events as a stream.
+ * The routes that accept work: POST /generate/image, /tts, /llm/generate and whatever plugins add.
+ * Each answers 202 with a job, or the finished job (`Prefer: wait=N`), or the job's events as a
+ * stream.
  */
 import { createHash } from "node:crypto";
 import { type TSchema, Type as t } from "@sinclair/typebox";

@@ -48,7 +48,9 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     base.headers,
     options.headers,
   );
-  /** Addresses of the paths that were asked without a query: mostly a few, asked again and again. */
+  /**
+   * Addresses of the paths that were asked without a query: mostly a few, asked again and again.
+   */
   const addresses = new Map<string, string>();
 
   function addressOf(path: string, query: RequestOptions["query"]): string {
@@ -92,7 +94,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       const url = resolve(target, path, options.query);
       url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
       const { "accept-encoding": _encoding, "user-agent": _agent, ...headers } = common;
-      // Deno adds a user-agent of its own, and a strict server (aiohttp) refuses one that comes twice.
+      // Deno adds a user-agent of its own, and a strict server (aiohttp) refuses one that comes
+      // twice.
       return openSocket(url, merged(headers, options.headers), target, path, options);
     },
   };

@@ -8,7 +8,9 @@ export interface Job<Input = unknown> {
   readonly input: Input;
   /** Aborted on cancel and on timeout; its `reason` says which. A drain lets the work go on. */
   readonly signal: AbortSignal;
-  /** `fraction` is 0..1; undefined when the backend does not know. Never goes back in an attempt. */
+  /**
+   * `fraction` is 0..1; undefined when the backend does not know. Never goes back in an attempt.
+   */
   progress(fraction: number | undefined, note?: string): void;
   /** Streams a piece of the text result to listeners, for example a token. */
   emit(text: string): void;

@@ -50,7 +50,9 @@ export interface Logger {
 export interface Context<Config> {
   /** The configured instance's name, for messages. */
   readonly backend: string;
-  /** The plugin's own settings, checked, with defaults filled in; one object for the backend's life. */
+  /**
+   * The plugin's own settings, checked, with defaults filled in; one object for the backend's life.
+   */
   readonly config: Config;
   /** Bound to the configured base URL; maps failures to `BackendError`s. */
   readonly http: HttpClient;
@@ -126,7 +128,9 @@ export interface Plugin<
   models?(ctx: Context<Config>, signal: AbortSignal): Promise<readonly ModelEntry[]>;
   /** Corrects the kernel's ledger; omit when the backend cannot tell. */
   residents?(ctx: Context<Config>, signal: AbortSignal): Promise<readonly Resident[]>;
-  /** The gentle verb: settles when the backend says the model is gone. The probe has the last word. */
+  /**
+   * The gentle verb: settles when the backend says the model is gone. The probe has the last word.
+   */
   free?(ctx: Context<Config>, model: string, signal: AbortSignal): Promise<void>;
   /** Ends what the plugin itself started (a worker); the gateway is stopping. */
   close?(ctx: Context<Config>): Promise<void>;

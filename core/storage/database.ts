@@ -34,7 +34,9 @@ export interface DatabaseOptions {
   readonly folder: string;
   readonly ballastMiB: number;
   readonly clock: Clock;
-  /** Called when an fsync failed: the state of the file is unknown and the process must end (70). */
+  /**
+   * Called when an fsync failed: the state of the file is unknown and the process must end (70).
+   */
   readonly onFsyncFailure: (error: unknown) => void;
 }
 
@@ -120,7 +122,9 @@ function openFile(folder: string): DatabaseSync {
   }
 }
 
-/** Applies `migrations/NNNN_name.sql` in order, each in a transaction; `user_version` counts them. */
+/**
+ * Applies `migrations/NNNN_name.sql` in order, each in a transaction; `user_version` counts them.
+ */
 function migrate(sqlite: DatabaseSync): void {
   const files = readdirSync(MIGRATIONS)
     .filter((name) => name.endsWith(".sql"))

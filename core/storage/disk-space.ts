@@ -1,7 +1,7 @@
 /**
- * What happens when the disk is full. Even a DELETE needs space, so a ballast file is kept that can be
- * given up: then finishing, cancelling and deleting still work, while new work is refused with 503
- * until the ballast fits again.
+ * What happens when the disk is full. Even a DELETE needs space, so a ballast file is kept that can
+ * be given up: then finishing, cancelling and deleting still work, while new work is refused with
+ * 503 until the ballast fits again.
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { join } from "node:path";

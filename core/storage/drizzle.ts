@@ -1,6 +1,7 @@
 /**
- * Drizzle over `node:sqlite`, which runs on Bun and Deno alike. Drizzle 0.45 has no such driver, so its
- * better-sqlite3 session (the class, not the native package) gets a client with that package's surface.
+ * Drizzle over `node:sqlite`, which runs on Bun and Deno alike. Drizzle 0.45 has no such driver, so
+ * its better-sqlite3 session (the class, not the native package) gets a client with that package's
+ * surface.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { BetterSQLiteSession } from "drizzle-orm/better-sqlite3/session";

@@ -1,14 +1,14 @@
 /**
- * Group commit: what arrives in one turn of the event loop becomes one transaction, so that a durable
- * write costs a share of an fsync and not a whole one. Writes run in the order of their arrival and
- * their promises settle after the commit, in that order.
+ * Group commit: what arrives in one turn of the event loop becomes one transaction, so that a
+ * durable write costs a share of an fsync and not a whole one. Writes run in the order of their
+ * arrival and their promises settle after the commit, in that order.
  */
 import type { DatabaseSync } from "node:sqlite";
 
 export interface WriteOptions {
   /**
-   * True (the default): on disk, past a power loss, when the promise settles. False: past the death of
-   * the process only; for progress and tokens, which no answer has promised.
+   * True (the default): on disk, past a power loss, when the promise settles. False: past the death
+   * of the process only; for progress and tokens, which no answer has promised.
    */
   readonly durable?: boolean;
   /** May use the space kept back for a full disk: cancelling, finishing, deleting. */

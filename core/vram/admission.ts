@@ -1,6 +1,7 @@
 /**
- * Who may compute now. This is the first policy behind the port that the VRAM planner will fill: one
- * GPU-heavy job at a time on a device, and on each backend as many jobs as it is configured for.
+ * Who may compute now. This is the first policy behind the port that the VRAM planner will fill:
+ * one GPU-heavy job at a time on a device, and on each backend as many jobs as it is configured
+ * for.
  */
 import type { VramCost } from "../sdk/plugin.ts";
 

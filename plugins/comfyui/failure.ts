@@ -21,7 +21,9 @@ const MAX_MESSAGE = 500;
 /** A folder on ComfyUI's machine is nobody's business outside. */
 const FOLDERS = /(?:[A-Za-z]:[\\/]|\/)(?:[^\s'":\\/]+[\\/])+/g;
 
-/** The answer to POST /prompt when the graph was not accepted; another error comes back as it is. */
+/**
+ * The answer to POST /prompt when the graph was not accepted; another error comes back as it is.
+ */
 export function refusalOf(error: unknown): unknown {
   if (!BackendError.is(error) || error.code !== "BACKEND_REJECTED") return error;
   const answer = error.details?.answer;

@@ -19,8 +19,8 @@ export type File = Static<typeof File>;
 const Outputs = t.Record(t.String(), t.Record(t.String(), t.Unknown()));
 
 /**
- * Every list of files under any key: nodes call them `images`, `gifs`, `audio` or what they like, and a
- * video may stand under `images`. `nodes` names the result's nodes; empty for all.
+ * Every list of files under any key: nodes call them `images`, `gifs`, `audio` or what they like,
+ * and a video may stand under `images`. `nodes` names the result's nodes; empty for all.
  */
 export function filesOf(outputs: unknown, nodes: readonly string[]): readonly File[] {
   if (!matches(Outputs, outputs)) return [];

@@ -1,4 +1,7 @@
-/** What a request becomes: the graph to send, what it costs, and what its pictures are labelled with. */
+/**
+ * What a request becomes: the graph to send, what it costs, and what its pictures are labelled
+ * with.
+ */
 import { BackendError, type VramCost } from "switchyard/sdk";
 import type { Request } from "./input.ts";
 import { mainModel, pixelsOf, problemOf, type RequestSettings, workflowOf } from "./request.ts";

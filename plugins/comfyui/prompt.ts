@@ -1,4 +1,6 @@
-/** What the server knows about one prompt. This is the truth about a job; the socket only decorates. */
+/**
+ * What the server knows about one prompt. This is the truth about a job; the socket only decorates.
+ */
 import { BackendError, type HttpClient, type Static, t } from "switchyard/sdk";
 
 export interface Prompt {

@@ -24,7 +24,9 @@ const DEFAULTS: Readonly<Partial<Record<Field, Scalar>>> = {
 /** Inputs of the usual loaders that name the model file. */
 const MODEL_INPUTS = { ckpt_name: "checkpoints", unet_name: "diffusion_models" } as const;
 
-/** Undefined when it is no graph. Its memory is not known, so it counts like the largest `known`. */
+/**
+ * Undefined when it is no graph. Its memory is not known, so it counts like the largest `known`.
+ */
 export function rawWorkflow(graph: unknown, known: Iterable<Workflow>): Workflow | undefined {
   if (!matches(Graph, graph)) return undefined;
   const targets: Partial<Record<Field, [string, string][]>> = {};

@@ -30,7 +30,9 @@ export async function healthOf(
   }
 }
 
-/** Unloads everything: ComfyUI cannot drop one model. It does so when the current prompt is done. */
+/**
+ * Unloads everything: ComfyUI cannot drop one model. It does so when the current prompt is done.
+ */
 export async function freeAll(http: HttpClient, signal: AbortSignal): Promise<void> {
   const held = async () => {
     const { devices } = await http.get("/system_stats", { as: Stats, signal });

@@ -1,4 +1,6 @@
-/** Hands a graph to ComfyUI exactly once, also when an answer or the gateway was lost on the way. */
+/**
+ * Hands a graph to ComfyUI exactly once, also when an answer or the gateway was lost on the way.
+ */
 import {
   BackendError,
   type Context,
@@ -71,7 +73,9 @@ async function post(
   });
 }
 
-/** True when the prompt of an earlier attempt will do; else it is forgotten, so that it can rerun. */
+/**
+ * True when the prompt of an earlier attempt will do; else it is forgotten, so that it can rerun.
+ */
 async function adopts(http: HttpClient, job: Job, plan: Plan): Promise<boolean> {
   const prompt = await lookUp(http, job.id, job.signal);
   if (prompt.state === "unknown") return false;

@@ -1,6 +1,6 @@
 /**
- * Progress and previews over ComfyUI's WebSocket. It only shows how far a job is: whether the job has
- * ended is asked by HTTP, and no trouble of the socket reaches the job.
+ * Progress and previews over ComfyUI's WebSocket. It only shows how far a job is: whether the job
+ * has ended is asked by HTTP, and no trouble of the socket reaches the job.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { BackendSocket, Context, Job } from "switchyard/sdk";
@@ -37,8 +37,8 @@ export function watch(job: Job, { http, log }: Context<unknown>, nodes: readonly
 
   async function listen(clientId: string, opened: () => void): Promise<void> {
     const read = createReader(job, nodes, poke);
-    // Pauses grow: a tight loop of reconnections has brought servers down. They are also long enough
-    // for the server to forget the old socket; its end would else silence the new one.
+    // Pauses grow: a tight loop of reconnections has brought servers down. They are also long
+    // enough for the server to forget the old socket; its end would else silence the new one.
     for (let pauseMs = 1_000; !signal.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         socket = await http.socket("/ws", { query: { clientId }, signal, timeoutMs: CONNECT_MS });

@@ -33,7 +33,9 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ["zh-mo", "yue"],
 ]);
 
-/** The nearest tag that a voice speaks: for en-GB-x-any it is en-gb; undefined when none is near. */
+/**
+ * The nearest tag that a voice speaks: for en-GB-x-any it is en-gb; undefined when none is near.
+ */
 export function spokenTag(language: string): string | undefined {
   const subtags = language.toLowerCase().replaceAll("_", "-").split("-");
   for (let length = subtags.length; length > 0; length -= 1) {

@@ -1,7 +1,10 @@
 /** The names most like a wrong one, for a message that helps. */
 import { editDistance } from "switchyard/sdk";
 
-/** At most `count` names: those that contain the wrong one first, then those with fewest differences. */
+/**
+ * At most `count` names: those that contain the wrong one first, then those with fewest
+ * differences.
+ */
 export function nearest(wrong: string, names: readonly string[], count = 5): readonly string[] {
   const wanted = wrong.toLowerCase();
   return [...new Set(names)]

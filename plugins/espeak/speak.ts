@@ -76,8 +76,8 @@ function wordsPerMinuteOf(speed: number): number {
 }
 
 /**
- * The engine's scale is logarithmic: 0 halves the base pitch, 50 leaves it, 100 doubles it. The rise
- * and fall around the base stay as they are in Hz, so what is heard changes a little less.
+ * The engine's scale is logarithmic: 0 halves the base pitch, 50 leaves it, 100 doubles it. The
+ * rise and fall around the base stay as they are in Hz, so what is heard changes a little less.
  */
 function enginePitchOf(pitch: number): number {
   return Math.round(50 + 50 * Math.log2(pitch));

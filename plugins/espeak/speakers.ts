@@ -1,7 +1,7 @@
 /**
- * The worker threads of one backend: started at the first request, kept for a while for the next one,
- * ended when idle so that they hold no memory, and replaced when they die. WebAssembly cannot be asked
- * to stop, so a cancelled request ends its worker.
+ * The worker threads of one backend: started at the first request, kept for a while for the next
+ * one, ended when idle so that they hold no memory, and replaced when they die. WebAssembly cannot
+ * be asked to stop, so a cancelled request ends its worker.
  */
 import { Worker } from "node:worker_threads";
 import { exchange } from "./exchange.ts";

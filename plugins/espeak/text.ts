@@ -1,11 +1,12 @@
 /**
- * Text as the engine may read it. The engine always reads SSML and its own phoneme notation `[[…]]`,
- * and takes control characters as commands; here a text is only a text.
+ * Text as the engine may read it. The engine always reads SSML and its own phoneme notation
+ * `[[…]]`, and takes control characters as commands; here a text is only a text.
  */
 
 /**
  * Control characters, private-use and unassigned code points: none has a sound, and the engine uses
- * some of them for itself. Newlines and tabs stay, and so do the joiners that scripts are written with.
+ * some of them for itself. Newlines and tabs stay, and so do the joiners that scripts are written
+ * with.
  */
 const SOUNDLESS = /[\p{Cc}\p{Co}\p{Cn}\uFFFD]/gu;
 

@@ -11,7 +11,7 @@ import { WAV_HEADER_BYTES, wavHeader } from "./wav.ts";
 
 const VARIANTS = "/usr/share/espeak-ng-data/voices/!v";
 
-/** Read here because the package's own look-up of its file never settles when that file is missing. */
+/** Read here: the package's own look-up never settles when the file is missing. */
 const dataPath = createRequire(import.meta.url).resolve(
   "@echogarden/espeak-ng-emscripten/espeak-ng.data",
 );

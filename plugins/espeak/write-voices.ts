@@ -1,6 +1,7 @@
 /**
- * Writes voices.json from the engine itself. Run it after every change of the engine's version, then
- * format the file: `bun plugins/espeak/write-voices.ts` (a test compares the file with the engine).
+ * Writes voices.json from the engine itself. Run it after every change of the engine's version,
+ * then format the file: `bun plugins/espeak/write-voices.ts` (a test compares the file with the
+ * engine).
  */
 import { writeFile } from "node:fs/promises";
 import { openSpeakers } from "./speakers.ts";

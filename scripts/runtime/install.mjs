@@ -1,7 +1,7 @@
 /**
- * Puts the pinned runtimes (Bun, Deno) and the locked packages in place, so that Node and npm are all
- * a machine needs. Plain JavaScript for Node, because it runs before there is a Bun. When everything
- * is in place it only reads three small files.
+ * Puts the pinned runtimes (Bun, Deno) and the locked packages in place, so that Node and npm are
+ * all a machine needs. Plain JavaScript for Node, because it runs before there is a Bun. When
+ * everything is in place it only reads three small files.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -44,8 +44,8 @@ export function runtimePath(name) {
 }
 
 /**
- * Installs the packages of bun.lock unless they are there. `production` leaves out the tools that only
- * checks and tests need, but never removes them from a checkout that has them.
+ * Installs the packages of bun.lock unless they are there. `production` leaves out the tools that
+ * only checks and tests need, but never removes them from a checkout that has them.
  */
 export function installPackages(bun, { production }) {
   const modules = join(ROOT, "node_modules");

@@ -1,4 +1,6 @@
-/** What one `bun test` run did, read from its JUnit file, which unlike its text is made to be read. */
+/**
+ * What one `bun test` run did, read from its JUnit file, which unlike its text is made to be read.
+ */
 
 export interface Case {
   /** `file: suite > name`. */
@@ -8,7 +10,9 @@ export interface Case {
   readonly reason?: string;
 }
 
-/** `files` are those that were to run: one that left no trace could not be loaded, and has failed. */
+/**
+ * `files` are those that were to run: one that left no trace could not be loaded, and has failed.
+ */
 export function readResults(xml: string, files: readonly string[], exitCode: number): Case[] {
   const cases = [...xml.matchAll(CASE)].map(readCase);
   const ran = new Set([...xml.matchAll(/<testsuite [^>]*?\bfile="([^"]*)"/g)].map(([, f]) => f));

@@ -1,4 +1,6 @@
-/** The documentation against the code: error codes, routes, scopes, and links that lead somewhere. */
+/**
+ * The documentation against the code: error codes, routes, scopes, and links that lead somewhere.
+ */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";

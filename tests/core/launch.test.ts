@@ -1,6 +1,6 @@
 /**
- * The launcher in a small repository of its own, whose core/main.ts reports what reaches it. Nothing
- * is downloaded: the running Bun is the pinned one, and is found in PATH.
+ * The launcher in a small repository of its own, whose core/main.ts reports what reaches it.
+ * Nothing is downloaded: the running Bun is the pinned one, and is found in PATH.
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from "node:child_process";

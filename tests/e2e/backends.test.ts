@@ -1,4 +1,7 @@
-/** Work that goes through real plugins to servers: pictures, text, speech, and servers that are down. */
+/**
+ * Work that goes through real plugins to servers: pictures, text, speech, and servers that are
+ * down.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,4 +1,6 @@
-/** The documentation: complete, correct OpenAPI 3.1, and a page that loads nothing from elsewhere. */
+/**
+ * The documentation: complete, correct OpenAPI 3.1, and a page that loads nothing from elsewhere.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Value } from "@sinclair/typebox/value";

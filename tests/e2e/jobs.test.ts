@@ -1,4 +1,6 @@
-/** A job's life over HTTP: accepted once, listed, waited for, cancelled, removed, and within limits. */
+/**
+ * A job's life over HTTP: accepted once, listed, waited for, cancelled, removed, and within limits.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { eventually, type Gateway, RUNTIME, startGateway } from "../gateway.ts";
 import { PUPPET, UNKNOWN_JOB } from "./table.ts";

@@ -1,4 +1,6 @@
-/** SEC-02 and SEC-09: every route admits exactly whom its policy names, and there is no other route. */
+/**
+ * SEC-02 and SEC-09: every route admits exactly whom its policy names, and there is no other route.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SCOPES } from "../../core/auth/scopes.ts";
 import type { Route } from "../../core/http/mod.ts";

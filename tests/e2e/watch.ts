@@ -1,4 +1,6 @@
-/** A client's two ways to watch a job: a WebSocket and Server-Sent Events, with all that arrived. */
+/**
+ * A client's two ways to watch a job: a WebSocket and Server-Sent Events, with all that arrived.
+ */
 import { eventually, type Gateway } from "../gateway.ts";
 
 export interface Message {

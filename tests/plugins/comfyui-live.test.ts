@@ -1,7 +1,7 @@
 /**
- * The plugin against a real ComfyUI, whose URL stands in SWITCHYARD_LIVE_COMFYUI. No model is needed.
- * Where the server has the test nodes SlowImage and CrashNode (docs: plugins/comfyui/README.md),
- * progress, previews, failures and cancelling are tried too.
+ * The plugin against a real ComfyUI, whose URL stands in SWITCHYARD_LIVE_COMFYUI. No model is
+ * needed. Where the server has the test nodes SlowImage and CrashNode (docs:
+ * plugins/comfyui/README.md), progress, previews, failures and cancelling are tried too.
  */
 import { describe, expect, test } from "bun:test";
 import { libraryOf } from "../../plugins/comfyui/library.ts";

@@ -1,4 +1,6 @@
-/** The worker thread of the built-in voice: lazy, replaceable, cancellable, never in anyone's way. */
+/**
+ * The worker thread of the built-in voice: lazy, replaceable, cancellable, never in anyone's way.
+ */
 import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

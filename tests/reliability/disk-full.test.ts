@@ -1,4 +1,7 @@
-/** REL-04: a full disk refuses new work, breaks no promise, and is forgotten when there is room again. */
+/**
+ * REL-04: a full disk refuses new work, breaks no promise, and is forgotten when there is room
+ * again.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";

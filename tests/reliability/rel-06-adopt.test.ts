@@ -1,4 +1,7 @@
-/** REL-06: after a kill -9 a backend that can be asked is asked, and one that cannot runs it once more. */
+/**
+ * REL-06: after a kill -9 a backend that can be asked is asked, and one that cannot runs it once
+ * more.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

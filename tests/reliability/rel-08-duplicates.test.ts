@@ -1,4 +1,6 @@
-/** REL-08: a request that is sent again makes no second job, and a second gateway does not start. */
+/**
+ * REL-08: a request that is sent again makes no second job, and a second gateway does not start.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";

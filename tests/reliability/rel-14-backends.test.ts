@@ -1,6 +1,6 @@
 /**
- * REL-14: backends that misbehave. Each fault ends in its class of reliability's taxonomy and in time,
- * costs little memory, tells no key to anybody, and leaves the backend usable.
+ * REL-14: backends that misbehave. Each fault ends in its class of reliability's taxonomy and in
+ * time, costs little memory, tells no key to anybody, and leaves the backend usable.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";

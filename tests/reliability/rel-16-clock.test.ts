@@ -1,4 +1,6 @@
-/** REL-16: the wall clock jumps while jobs wait and run; only the times that people read may notice. */
+/**
+ * REL-16: the wall clock jumps while jobs wait and run; only the times that people read may notice.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

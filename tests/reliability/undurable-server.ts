@@ -1,6 +1,6 @@
 /**
- * A server that breaks the promise of REL-01: it answers 202 after a commit that no fsync followed. The
- * check of REL-01 must see the difference.
+ * A server that breaks the promise of REL-01: it answers 202 after a commit that no fsync followed.
+ * The check of REL-01 must see the difference.
  */
 import { createIds } from "../../core/ids.ts";
 import { openDatabase } from "../../core/storage/mod.ts";

@@ -1,4 +1,6 @@
-/** The house of docs/architecture.md as rules. Each takes the source files and names every breach. */
+/**
+ * The house of docs/architecture.md as rules. Each takes the source files and names every breach.
+ */
 import { posix } from "node:path";
 import { cyclesIn, type Import, importsOf, runningCode, type SourceFile } from "./source.ts";
 

@@ -1,4 +1,6 @@
-/** Reads source files for the structure test: their imports, their code without words, their cycles. */
+/**
+ * Reads source files for the structure test: their imports, their code without words, their cycles.
+ */
 import { posix } from "node:path";
 
 /** A source file; `path` is relative to the repository with `/` between its parts. */

@@ -1,6 +1,6 @@
 /**
- * What the plugin contract promises a plugin's author about types. Nothing here runs: `tsc` is the test,
- * and an unused `@ts-expect-error` fails it.
+ * What the plugin contract promises a plugin's author about types. Nothing here runs: `tsc` is the
+ * test, and an unused `@ts-expect-error` fails it.
  */
 import { definePlugin, type Job, t } from "switchyard/sdk";
 

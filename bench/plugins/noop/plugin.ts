@@ -1,6 +1,6 @@
 /**
- * A backend that costs nothing, so that only the gateway is measured. It says when its `run` began, in
- * microseconds since 1970, and may keep its device busy.
+ * A backend that costs nothing, so that only the gateway is measured. It says when its `run` began,
+ * in microseconds since 1970, and may keep its device busy.
  */
 import { definePlugin, inputs, t } from "switchyard/sdk";
 

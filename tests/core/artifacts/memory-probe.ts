@@ -1,7 +1,7 @@
 /**
- * A process of its own that stores 200 MiB and serves them, so that its memory can be measured without
- * other tests' garbage. Prints its port; GET / is the file, GET /growth its growth so far in MiB.
- * Runs on Bun and on Deno: <runtime> memory-probe.ts <folder>
+ * A process of its own that stores 200 MiB and serves them, so that its memory can be measured
+ * without other tests' garbage. Prints its port; GET / is the file, GET /growth its growth so far
+ * in MiB. Runs on Bun and on Deno: <runtime> memory-probe.ts <folder>
  */
 import { createFsBlobs } from "../../../core/artifacts/fs-blobs.ts";
 import { createIds } from "../../../core/ids.ts";

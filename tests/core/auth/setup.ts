@@ -1,4 +1,6 @@
-/** What the tests of authentication share: a clock to turn, a store in a folder, requests and peers. */
+/**
+ * What the tests of authentication share: a clock to turn, a store in a folder, requests and peers.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,7 @@
 /**
- * REL-07: what happens when two things happen to a job at once. 250 races of each of four kinds, with
- * fast-check's scheduler choosing who comes first: exactly one terminal event, and a reply that is true.
+ * REL-07: what happens when two things happen to a job at once. 250 races of each of four kinds,
+ * with fast-check's scheduler choosing who comes first: exactly one terminal event, and a reply
+ * that is true.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";

@@ -1,4 +1,7 @@
-/** What the store does when SQLite itself says that there is no room: `max_page_count` stands for a disk. */
+/**
+ * What the store does when SQLite itself says that there is no room: `max_page_count` stands for a
+ * disk.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { openWorld, type World } from "./world.ts";
 

@@ -1,4 +1,6 @@
-/** The node classes that the fake knows: enough for the shipped workflows and for ugly test graphs. */
+/**
+ * The node classes that the fake knows: enough for the shipped workflows and for ugly test graphs.
+ */
 
 export interface GraphNode {
   readonly class_type: string;

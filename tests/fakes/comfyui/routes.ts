@@ -169,7 +169,9 @@ function historyOf({ item, outputs, status }: HistoryEntry) {
   return { prompt: tuple(item), outputs, status, meta: {} };
 }
 
-/** The unified view of newer servers: a cancelled prompt is an error with an interruption inside. */
+/**
+ * The unified view of newer servers: a cancelled prompt is an error with an interruption inside.
+ */
 function jobOf(worker: Worker, id: string) {
   const entry = worker.history.get(id);
   if (!entry) {

@@ -1,4 +1,6 @@
-/** The fake's queue, worker and history: one prompt at a time, as ComfyUI's single worker thread. */
+/**
+ * The fake's queue, worker and history: one prompt at a time, as ComfyUI's single worker thread.
+ */
 import { type Execution, execute, Interrupted, NodeFailure } from "./execute.ts";
 import type { Graph } from "./node-classes.ts";
 import type { Sockets } from "./sockets.ts";
