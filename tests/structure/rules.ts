@@ -10,7 +10,7 @@ export type Rule = (files: readonly SourceFile[]) => string[];
 /** From the ground up: a room may use those below it, and nothing above. */
 const FLOORS: readonly (readonly string[])[] = [
   ["sdk"],
-  ["errors", "ids", "clock", "log", "validation", "version", "runtime"],
+  ["errors", "ids", "clock", "log", "strict-form", "validation", "version", "runtime"],
   ["storage", "events", "config"],
   ["jobs", "vram", "processes", "host", "auth", "artifacts"],
   ["http", "console"],
