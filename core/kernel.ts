@@ -40,7 +40,14 @@ import { provideSdk, runtimeName, serve } from "./runtime/mod.ts";
 import { lockInstance, openDatabase } from "./storage/mod.ts";
 import { VERSION } from "./version.ts";
 import { createLaneAdmission } from "./vram/mod.ts";
-import { artifactsPort, backendPort, callOn, cataloguePort, devicesToWire } from "./wiring.ts";
+import {
+  artifactsPort,
+  backendPort,
+  callOn,
+  cataloguePort,
+  devicesToWire,
+  tellChange,
+} from "./wiring.ts";
 
 export interface KernelOptions {
   readonly configPath: string;
@@ -250,7 +257,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     });
   }, ARTIFACT_SWEEP_MS);
   sweeper.unref();
-  const watch = watchConfig(configPath, (changed) => tellChange(configPath, changed, log), env);
+  const watch = watchConfig(configPath, tellChange(configPath, log), env);
 
   return {
     url: `http://${urlHost(config.http.host)}:${server.port}`,
@@ -284,12 +291,6 @@ function refuseProblems(
 ): void {
   const all = [...problems, ...more];
   if (all.length > 0) throw new ConfigError(formatProblems(path, all));
-}
-
-/** A changed file is checked at once, so that a mistake is not found at the next start. */
-function tellChange(path: string, { problems }: LoadedConfig, log: Log): void {
-  if (problems.length === 0) log.info("the configuration changed; restart to apply it", { path });
-  else log.warn(`the changed configuration is wrong:\n${formatProblems(path, problems)}`);
 }
 
 function urlHost(host: string): string {

@@ -87,6 +87,9 @@ function plain(message: string, schema: TSchema): string {
     const choices = schema.anyOf.map((option) => option.const).filter((it) => it !== undefined);
     if (choices.length > 0) return `expected one of ${choices.join(", ")}`;
   }
+  // A pattern is for programs; what the field wants stands in its description.
+  const isPattern = message.startsWith("Expected string to match");
+  if (isPattern && schema.description) return `does not fit "${schema.description}"`;
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
 

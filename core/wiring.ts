@@ -1,13 +1,16 @@
 /** Fits the modules' ports to each other, for `kernel.ts`: siblings know ports, not siblings. */
+import { dirname } from "node:path";
 import { type TObject, Type as t } from "@sinclair/typebox";
 import { type Artifacts, artifactToWire, type StoredArtifact } from "./artifacts/mod.ts";
 import { scopeOfCapability } from "./auth/mod.ts";
 import type { Principal } from "./auth/principal.ts";
 import { SCOPES } from "./auth/scopes.ts";
 import type { Clock } from "./clock.ts";
+import { formatProblems, type LoadedConfig } from "./config/mod.ts";
 import { type ErrorCode, GatewayError } from "./errors.ts";
 import {
   type Catalogue,
+  checkBackends,
   type Host,
   type Resolved,
   requestSchema,
@@ -22,6 +25,7 @@ import {
   type ServicePort,
   workOf,
 } from "./jobs/mod.ts";
+import type { Log } from "./log.ts";
 import type { Admission } from "./vram/mod.ts";
 
 /** Longest that a plugin waits for work which it asked another backend to do. */
@@ -120,4 +124,13 @@ export function devicesToWire(admission: Admission) {
     memory_mib: memoryMiB ?? null,
     job_id: jobId ?? null,
   }));
+}
+
+/** A changed file is checked at once, so that a mistake is not found at the next start. */
+export function tellChange(path: string, log: Log): (changed: LoadedConfig) => Promise<void> {
+  return async (changed) => {
+    const problems = [...changed.problems, ...(await checkBackends(changed, dirname(path)))];
+    if (problems.length === 0) log.info("the configuration changed; restart to apply it", { path });
+    else log.warn(`the changed configuration is wrong:\n${formatProblems(path, problems)}`);
+  };
 }

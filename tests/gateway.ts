@@ -3,7 +3,7 @@
  * talk to it as clients do. `SWITCHYARD_TEST_RUNTIME` chooses the runtime; bun when it is not set.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -77,6 +77,9 @@ export function temporaryFolder(): string {
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
   const folder = options.folder ?? temporaryFolder();
   const config = join(folder, "gateway.yaml");
+  // In the folder that goes with it, since a gateway that is killed cannot remove its own.
+  const temporary = join(folder, "temporary");
+  mkdirSync(temporary, { recursive: true });
   writeFileSync(config, options.config ?? "backends: {}\n");
   const [command = "", ...args] = [...(options.wrap ?? []), ...gatewayCommand(options.runtime)];
   const child = spawn(command, args, {
@@ -88,6 +91,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
       SWITCHYARD_CONFIG: config,
       SWITCHYARD_DATA: join(folder, "data"),
       SWITCHYARD_PORT: "0",
+      TMPDIR: temporary,
       ...options.env,
     },
   });

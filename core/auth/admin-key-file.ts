@@ -25,12 +25,16 @@ export const ADMIN_KEY_ID = "adminkey";
 const MIN_LENGTH = 32;
 const MAX_LENGTH = 512;
 const MIN_DISTINCT = 8;
-const MIN_LEFT = 24;
 const OTHERS_MAY_READ_OR_WRITE = 0o066;
-/** What copied examples are made of. A key must still be long enough without these. */
+/** What must be left without the words of examples, and what without their runs as well. */
+const MIN_LEFT = { withoutWords: 24, withoutRuns: 16 };
+/** What copied examples are made of. */
 const EXAMPLE_WORDS =
   /change|replace|example|sample|default|placeholder|password|passphrase|secret|admin|switchyard|your|test|key|qwerty|letmein|[^0-9a-z]/g;
-/** Letters or digits that repeat, or follow each other in the alphabet, from this many on. */
+/**
+ * Letters or digits that repeat, or follow each other in the alphabet, from this many on. One random
+ * key in twenty has such a run, and one in thousands has several.
+ */
 const MIN_RUN = 4;
 
 export function readAdminKeyFile(path: string): AdminKey {
@@ -63,9 +67,11 @@ function weaknessOf(text: string): string | undefined {
   if (text.length > MAX_LENGTH) return `holds more than ${MAX_LENGTH} characters`;
   if (!/^[\x21-\x7e]+$/.test(text)) return "holds spaces or characters that no header can carry";
   if (new Set(text).size < MIN_DISTINCT) return "holds too few different characters to be a secret";
-  const left = withoutRuns(text.toLowerCase()).replace(EXAMPLE_WORDS, "");
-  if (left.length < MIN_LEFT) return "looks like an example";
-  return undefined;
+  const lower = text.toLowerCase();
+  const left = (rest: string) => rest.replace(EXAMPLE_WORDS, "").length;
+  const isExample =
+    left(lower) < MIN_LEFT.withoutWords || left(withoutRuns(lower)) < MIN_LEFT.withoutRuns;
+  return isExample ? "looks like an example" : undefined;
 }
 
 /** The text without "1234", "abcdef", "xxxx" and their like. */

@@ -140,6 +140,6 @@ const WORDS: { readonly [Name in keyof KeyLimits]: string } = {
 /** A refusal of one field of the request's body. */
 export function invalid(field: string, message: string): GatewayError {
   return new GatewayError("VALIDATION_FAILED", message, {
-    details: { errors: [{ field, message }] },
+    details: { errors: [{ field: `/${field}`, message }] },
   });
 }

@@ -28,7 +28,7 @@ export const keyName = t.String({
   minLength: 1,
   maxLength: 128,
   pattern: "^[^\\u0000-\\u001f\\u007f]+$",
-  description: "What the key is for.",
+  description: "What the key is for, without control characters.",
 });
 
 export const newKeyBody = t.Object({

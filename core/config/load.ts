@@ -11,7 +11,7 @@ import { Value } from "@sinclair/typebox/value";
 import { adviseKey, type CheckContext, check } from "./check.ts";
 import { type Environment, expand } from "./expand.ts";
 import { inOrder, keyOf, type Path, type Problem } from "./problems.ts";
-import { checkRules, inlineCredentials, inlineMessage } from "./rules.ts";
+import { checkRules, inlineCredentials, inlineMessage, urlProblem } from "./rules.ts";
 import { type BackendConfig, BackendSchema, type GatewayConfig, GatewaySchema } from "./schema.ts";
 import { collectSecrets } from "./secrets.ts";
 import type { Shape } from "./shape.ts";
@@ -72,8 +72,9 @@ export function loadConfig({ path, env }: LoadOptions): LoadedConfig {
   const expanded = expand(source.root, env, reportSure);
   const root = withOverrides(expanded, env);
   const context: CheckContext = { report: reportSure, unknownKey: adviseInFile };
-  const config = complete(check(GatewaySchema, root, [], context), env);
-  for (const problem of checkRules(config, root)) reportSure(problem);
+  const asWritten = complete(check(GatewaySchema, root, [], context), env);
+  for (const problem of checkRules(asWritten, root)) reportSure(problem);
+  const config = withoutWrongUrls(asWritten);
 
   const backends = mapAt(root, "backends");
   return {
@@ -150,6 +151,15 @@ function complete(checked: unknown, env: Environment): GatewayConfig {
     ? resolve(env.SWITCHYARD_DATA)
     : resolve(PROJECT_FOLDER, file.storage.folder.replace(/^~(?=\/|$)/, homedir()));
   return { ...file, storage: { ...file.storage, folder }, backends: Object.fromEntries(backends) };
+}
+
+/** A wrong URL is reported by then; nothing may be opened with it. */
+function withoutWrongUrls(config: GatewayConfig): GatewayConfig {
+  const backends = Object.entries(config.backends).map(([name, { url, ...rest }]) => {
+    const isRight = url !== undefined && urlProblem(url) === undefined;
+    return [name, isRight ? { ...rest, url } : rest];
+  });
+  return { ...config, backends: Object.fromEntries(backends) };
 }
 
 function checkOwn(

@@ -6,6 +6,9 @@ import type { GatewayConfig } from "./schema.ts";
 import { looksLikeCredential } from "./secrets.ts";
 import { lineOf, type MapNode, type SourceNode } from "./source.ts";
 
+/** A token of RFC 9110. Any other name makes every request to the backend fail. */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
 type Report = (path: Path, message: string) => void;
 
 export function checkRules(config: GatewayConfig, root: SourceNode): readonly Problem[] {
@@ -17,9 +20,13 @@ export function checkRules(config: GatewayConfig, root: SourceNode): readonly Pr
   each(config.http.allowed_origins, ["http", "allowed_origins"], originProblem, report);
   each(config.http.trusted_proxies, ["http", "trusted_proxies"], rangeProblem, report);
   const devices = Object.keys(config.devices);
-  for (const [name, { url, device }] of Object.entries(config.backends)) {
+  for (const [name, { url, device, headers }] of Object.entries(config.backends)) {
     const wrongUrl = url === undefined ? undefined : urlProblem(url);
     if (wrongUrl) report(["backends", name, "url"], wrongUrl);
+    for (const header of Object.keys(headers)) {
+      if (HEADER_NAME.test(header)) continue;
+      report(["backends", name, "headers", header], "not a header's name; use a-z, 0-9 and -");
+    }
     if (!devices.includes(device)) {
       const meant = nearest(device, devices);
       const advice = meant ? `did you mean \`${meant}\`?` : "";
@@ -63,7 +70,8 @@ function each(
   });
 }
 
-function urlProblem(text: string): string | undefined {
+/** What is wrong with a backend's URL, if anything. */
+export function urlProblem(text: string): string | undefined {
   const example = "such as http://127.0.0.1:8188";
   const url = URL.parse(text);
   if (!url) return `expected a URL ${example}, got ${shown(text)}`;

@@ -18,7 +18,7 @@ export function isSecret(path: Path, variable: string): boolean {
   const [section, , setting] = path;
   if (section !== "backends" || setting === undefined) return false;
   if (setting === "headers") return true;
-  return !(setting in BackendSchema.properties) && !AMBIENT.has(variable);
+  return !Object.hasOwn(BackendSchema.properties, setting) && !AMBIENT.has(variable);
 }
 
 /** Every text that the log must not show, also in the form it has inside a JSON string. */

@@ -1,6 +1,5 @@
 /** One configured backend: its plugin, its settings, and what is known of its health. */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { GatewayError } from "../errors.ts";
 import type { BackendStatus } from "../events/mod.ts";
 import { messageOf } from "../log.ts";
 import type {
@@ -11,6 +10,7 @@ import type {
   ModelEntry,
   VramCost,
 } from "../sdk/plugin.ts";
+import { inTime } from "./in-time.ts";
 
 /** Settings that every backend has, whatever its plugin. */
 export interface BackendSettings {
@@ -76,6 +76,7 @@ export function createBackend(options: BackendOptions): Backend {
   const run = <T>(work: () => T): T => current.run(name, work);
   // Health checks and lists are the gateway's own; no key asks.
   const own = () => context("");
+  let asking: Promise<readonly ModelEntry[]> | undefined;
   let cached: { readonly models: readonly ModelEntry[]; readonly atMs: number } | undefined;
 
   return {
@@ -97,7 +98,7 @@ export function createBackend(options: BackendOptions): Backend {
       if (!plugin) return { status: "down", reason: broken ?? "no plugin" };
       const limitMs = settings.healthTimeoutMs;
       try {
-        return await within(limitMs, (signal) => run(() => plugin.health(own(), signal)));
+        return await inTime("it", limitMs, (signal) => run(() => plugin.health(own(), signal)));
       } catch (error) {
         return { status: "down", reason: messageOf(error) };
       }
@@ -105,22 +106,15 @@ export function createBackend(options: BackendOptions): Backend {
     async models(fresh = false) {
       if (!plugin?.models) return undefined;
       if (cached && !fresh && monotonicMs() - cached.atMs < MODELS_FRESH_MS) return cached.models;
-      const list = plugin.models.bind(plugin);
-      const limitMs = settings.healthTimeoutMs;
-      const models = await within(limitMs, (signal) => run(() => list(own(), signal)));
+      // Who asks while the server is being asked gets that answer.
+      asking ??= inTime(plugin.title, settings.healthTimeoutMs, (signal) =>
+        run(() => plugin.models?.(own(), signal) ?? []),
+      ).finally(() => {
+        asking = undefined;
+      });
+      const models = await asking;
       cached = { models, atMs: monotonicMs() };
       return models;
     },
   };
-}
-
-/** Ends the wait even when the plugin ignores its signal. */
-async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const signal = AbortSignal.timeout(ms);
-  const late = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () =>
-      reject(new GatewayError("STALLED", `it did not answer within ${ms} ms`)),
-    );
-  });
-  return await Promise.race([(async () => work(signal))(), late]);
 }

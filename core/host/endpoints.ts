@@ -11,6 +11,7 @@ import type { Endpoint } from "../sdk/plugin.ts";
 import { createCheck, expectValid } from "../validation.ts";
 import type { Backend } from "./backend.ts";
 import { usable } from "./health.ts";
+import { inTime } from "./in-time.ts";
 
 interface Server {
   readonly backend: Backend;
@@ -62,7 +63,9 @@ function mounted(name: string, servers: readonly Server[], log: Log): Route[] {
         const keyId = call.principal?.keyId ?? "";
         // Not bound to the request's own signal: on Deno it aborts after a success too.
         const ask = ({ backend, endpoint }: Server) =>
-          inTime(backend, (signal) => endpoint.handle(input, backend.context(keyId), signal));
+          inTime(backend.title, TIMEOUT_MS, (signal) =>
+            backend.run(() => endpoint.handle(input, backend.context(keyId), signal)),
+          );
         const [server] = working;
         if (!server) throw unavailable(asked[0]?.backend, wanted, servers);
         if (method !== "GET") return ask(server);
@@ -70,22 +73,6 @@ function mounted(name: string, servers: readonly Server[], log: Log): Route[] {
       },
     }),
   ];
-}
-
-/** `AbortSignal.timeout` would keep a timer of 30 s for every call that has long been answered. */
-async function inTime<T>(
-  { title, run }: Backend,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const abort = new AbortController();
-  const timer = setTimeout(() => {
-    abort.abort(new GatewayError("STALLED", `${title} did not answer within ${TIMEOUT_MS} ms`));
-  }, TIMEOUT_MS);
-  try {
-    return await run(() => work(abort.signal));
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function merged(

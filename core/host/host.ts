@@ -16,8 +16,12 @@ import {
   createBackend,
 } from "./backend.ts";
 import { createHealthLoop, type HealthLoop } from "./health.ts";
+import { inTime } from "./in-time.ts";
 import { builtInPlugins, loadPlugin } from "./load.ts";
 import { createRouteClaims } from "./route-claims.ts";
+
+/** How long a plugin may take to end what it started itself. */
+const CLOSE_LIMIT_MS = 2_000;
 
 export interface Host {
   readonly backends: readonly Backend[];
@@ -114,15 +118,7 @@ async function open(
   { loaded, baseFolder, clock, log, call }: HostOptions,
 ): Promise<Opened> {
   const plugin = await loadPlugin(own.use, baseFolder);
-  const path = ["backends", name, "use"];
-  if (plugin.kind === "missing") {
-    const guess = nearest(own.use, builtInPlugins());
-    const hint = guess
-      ? `did you mean "${guess}"?`
-      : `built-in plugins are ${builtInPlugins().join(", ")}`;
-    const message = `${plugin.message}; ${hint}`;
-    return { problems: [{ line: loaded.line(path), key: path.join("."), message }] };
-  }
+  if (plugin.kind === "missing") return { problems: [missing(name, own.use, plugin, loaded)] };
   const common = { name, use: own.use, monotonicMs: clock.monotonicMs };
   if (plugin.kind === "broken") {
     const settings = settingsOf(own, loaded.config, undefined, 1);
@@ -147,6 +143,32 @@ async function open(
   const backend = createBackend({ ...common, plugin: literal, settings, context });
   const { problems, warnings } = checked;
   return { backend, folder: `${plugin.folder}${sep}`, problems, warnings };
+}
+
+/** What openHost would refuse in a file, without opening anything. */
+export async function checkBackends(loaded: LoadedConfig, baseFolder: string): Promise<Problem[]> {
+  const enabled = Object.entries(loaded.config.backends).filter(([, { enabled }]) => enabled);
+  const checked = enabled.map(async ([name, { use }]) => {
+    const plugin = await loadPlugin(use, baseFolder);
+    if (plugin.kind === "missing") return [missing(name, use, plugin, loaded)];
+    if (plugin.kind === "broken") return [];
+    return loaded.backend(name, plugin.plugin.config as TProperties).problems;
+  });
+  return (await Promise.all(checked)).flat();
+}
+
+function missing(
+  name: string,
+  use: string,
+  { message }: { readonly message: string },
+  loaded: LoadedConfig,
+): Problem {
+  const path = ["backends", name, "use"];
+  const guess = nearest(use, builtInPlugins());
+  const hint = guess
+    ? `did you mean "${guess}"?`
+    : `built-in plugins are ${builtInPlugins().join(", ")}`;
+  return { line: loaded.line(path), key: path.join("."), message: `${message}; ${hint}` };
 }
 
 function brokenBackend(
@@ -196,7 +218,9 @@ function settingsOf(
 
 async function closeQuietly(backend: Backend, log: Log): Promise<void> {
   try {
-    await backend.run(() => backend.plugin?.close?.(backend.context("")));
+    await inTime(backend.title, CLOSE_LIMIT_MS, () =>
+      backend.run(() => backend.plugin?.close?.(backend.context(""))),
+    );
   } catch (error) {
     log.warn("a plugin did not close", { backend: backend.name, error: messageOf(error) });
   }

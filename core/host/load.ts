@@ -5,8 +5,9 @@
  */
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { isAbsolute, join, resolve } from "node:path";
+import { isAbsolute, join, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { messageOf } from "../log.ts";
 import type { AnyPlugin } from "../sdk/plugin.ts";
 import { checkManifest } from "./manifest.ts";
@@ -16,7 +17,8 @@ export type LoadedPlugin =
   | { readonly kind: "broken"; readonly reason: string }
   | { readonly kind: "missing"; readonly message: string };
 
-const BUILT_IN = join(import.meta.dirname, "..", "..", "plugins");
+const PROJECT = join(import.meta.dirname, "..", "..");
+const BUILT_IN = join(PROJECT, "plugins");
 const LOAD_TIMEOUT_MS = 10_000;
 
 export function builtInPlugins(folder: string = BUILT_IN): string[] {
@@ -40,8 +42,20 @@ export async function loadPlugin(use: string, baseFolder: string): Promise<Loade
     if (checked.ok) return { kind: "plugin", plugin: checked.plugin, folder: resolve(file, "..") };
     return { kind: "broken", reason: `plugin ${use}: ${checked.problems.join("; ")}` };
   } catch (error) {
-    return { kind: "broken", reason: `plugin ${use} could not be loaded: ${messageOf(error)}` };
+    const reason = withoutFolders(messageOf(error), [resolve(file, ".."), baseFolder, PROJECT]);
+    return { kind: "broken", reason: `plugin ${use} could not be loaded: ${reason}` };
   }
+}
+
+/** Clients read the reason in GET /backends, so it names files without where they lie. */
+function withoutFolders(text: string, folders: readonly string[]): string {
+  // Deno's message has lines and colours.
+  const line = stripVTControlCharacters(text).replace(/\s+/g, " ");
+  return folders.reduce(
+    (told, folder) =>
+      told.replaceAll(`${pathToFileURL(folder).href}/`, "").replaceAll(`${folder}${sep}`, ""),
+    line,
+  );
 }
 
 function locate(use: string, baseFolder: string): string | undefined {

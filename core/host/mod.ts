@@ -9,7 +9,7 @@ export {
 } from "./catalogue.ts";
 export { endpointRoutes } from "./endpoints.ts";
 export { usable } from "./health.ts";
-export { type Host, openHost } from "./host.ts";
+export { checkBackends, type Host, openHost } from "./host.ts";
 export { builtInPlugins, type LoadedPlugin, loadPlugin } from "./load.ts";
 export { checkManifest } from "./manifest.ts";
 export { createRouteClaims, RESERVED } from "./route-claims.ts";

@@ -40,7 +40,7 @@ export function clientError(error: unknown): GatewayError | undefined {
   if (error instanceof GatewayError) return error;
   if (!BackendError.is(error)) return undefined;
   const { code, message, details, retryAfterMs } = error;
-  const known: ErrorCode = code in CATALOGUE ? code : "BACKEND_FAILED";
+  const known: ErrorCode = Object.hasOwn(CATALOGUE, code) ? code : "BACKEND_FAILED";
   return new GatewayError(known, message, { details, retryAfterMs });
 }
 

@@ -24,7 +24,7 @@ export interface Attempt {
   /** What the attempt has stored so far, as clients read it. */
   readonly artifacts: readonly Record<string, unknown>[];
   /** Writes what is still held back; to be called before the attempt's end is written. */
-  flush(): void;
+  finish(): void;
   /** Asks the backend to stop, once. */
   stop(): Promise<void>;
 }
@@ -44,6 +44,7 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
   const stops: (() => Promise<unknown>)[] = [];
   let lastActiveMs = clock.monotonicMs();
   let fraction = 0;
+  let over = false;
 
   const active = () => {
     lastActiveMs = clock.monotonicMs();
@@ -93,7 +94,9 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
     },
     preview(image, mediaType) {
       active();
-      if (!signal.aborted && previews.put(id, { image, mediaType })) preview.push(mediaType);
+      // After its end nobody would remove the picture again.
+      if (over || signal.aborted) return;
+      if (previews.put(id, { image, mediaType })) preview.push(mediaType);
     },
     async artifact(body, options) {
       active();
@@ -147,7 +150,8 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
     get lastActiveMs() {
       return lastActiveMs;
     },
-    flush() {
+    finish() {
+      over = true;
       delta.flush();
       progress.flush();
     },

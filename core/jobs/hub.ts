@@ -5,8 +5,11 @@
 import type { JobEvent } from "../events/mod.ts";
 
 export interface Follower {
-  /** `json` is the event as clients read it, made once for all followers. */
-  event(event: JobEvent, json: string): void;
+  /**
+   * `json` is the event as clients read it, made once for all followers. False: the follower leaves
+   * with this event, also in the middle of the log's part.
+   */
+  event(event: JobEvent, json: string): unknown;
   /** After the job's last event. */
   end(): void;
 }
@@ -61,10 +64,10 @@ export function createHub(
   function deliver(jobId: string, to: Subscription, event: JobEvent, json: string): void {
     to.seq = event.seq;
     try {
-      to.follower.event(event, json);
-      if (!isLastEvent(event)) return;
-      leave(jobId, to);
-      to.follower.end();
+      const wantsMore = to.follower.event(event, json) !== false;
+      const isLast = isLastEvent(event);
+      if (isLast || !wantsMore) leave(jobId, to);
+      if (isLast && wantsMore) to.follower.end();
     } catch {
       leave(jobId, to);
     }
@@ -75,8 +78,8 @@ export function createHub(
     for (;;) {
       const events = read(jobId, to.seq, PAGE);
       for (const event of events) {
-        if (!to.open) return;
         deliver(jobId, to, event, JSON.stringify(eventToWire(event)));
+        if (!to.open) return;
       }
       if (events.length < PAGE) return;
     }

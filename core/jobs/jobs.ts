@@ -92,6 +92,8 @@ export function createJobs(options: JobsOptions): Jobs {
   const previews = createPreviews();
   /** Unfinished jobs per key, kept in step with the rows. */
   const active = new Map<string, number>();
+  /** Jobs on their way to the disk; they have no place in the queue yet. */
+  let arriving = 0;
   /** Ends every wait of `ended` with the job as it is. */
   const waits = new Set<() => void>();
   let draining = false;
@@ -160,8 +162,8 @@ export function createJobs(options: JobsOptions): Jobs {
       const message = `This key has ${activeLimit} unfinished jobs, which is its limit`;
       throw new GatewayError("QUOTA_EXCEEDED", message, { retryAfterMs: RETRY_AFTER_MS });
     }
-    if (queue.size >= settings.maxPending) {
-      const message = `${queue.size} jobs are waiting, which is the limit (jobs.max_pending)`;
+    if (queue.size + arriving >= settings.maxPending) {
+      const message = `${queue.size + arriving} jobs are waiting, which is the limit (jobs.max_pending)`;
       throw new GatewayError("QUEUE_FULL", message, { retryAfterMs: RETRY_AFTER_MS });
     }
   }
@@ -171,10 +173,13 @@ export function createJobs(options: JobsOptions): Jobs {
     const { demand, activeLimit: _, ...job } = work;
     // Counted before the commit, or parallel requests would pass the limit together.
     count(work.keyId, 1);
+    arriving++;
     const inserted = await store.insert({ id: ids.uuid(), ...job }).catch((error) => {
+      arriving--;
       count(work.keyId, -1);
       throw error;
     });
+    arriving--;
     if (inserted.kind === "inserted") {
       publish(inserted.change);
       const { row } = inserted.change;
@@ -228,7 +233,7 @@ export function createJobs(options: JobsOptions): Jobs {
     for (;;) {
       const old = store.finishedBefore(clock.nowMs() - settings.retentionMs, SWEEP_BATCH);
       for (const id of old) await artifacts.removeOfJob(id);
-      if (old.length > 0) await store.remove(old);
+      await store.remove(old);
       if (old.length < SWEEP_BATCH) break;
     }
     await store.forgetIdempotencyBefore(clock.nowMs() - IDEMPOTENCY_MS);

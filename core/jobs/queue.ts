@@ -87,7 +87,8 @@ export function createQueue({ admission, clock, log, granted, expired }: QueuePo
     },
     stop() {
       clearInterval(sweep);
-      for (const { abort } of places.values()) abort.abort(new GatewayError("SHUTTING_DOWN"));
+      const reason = new GatewayError("SHUTTING_DOWN");
+      for (const { abort } of places.values()) abort.abort(reason);
       places.clear();
     },
   };

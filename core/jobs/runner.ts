@@ -124,7 +124,7 @@ export function createRunner(ports: RunnerPorts): Runner {
 
     const ended = Promise.race([settled, abortion]).then(async (end) => {
       unwatch();
-      attempt.flush();
+      attempt.finish();
       if ("output" in end) {
         const { output } = end;
         await written(() => complete(row, output));

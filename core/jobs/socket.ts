@@ -51,7 +51,9 @@ export function createJobSockets(): JobSockets {
     let ended = false;
     const leave = options.hub.follow(job.job_id, Math.min(after ?? job.seq, job.seq), {
       event(_event, json) {
-        if (!socket.send(json)) shut(socket, 1013, "too slow; resume with ?after=<seq>");
+        if (socket.send(json)) return true;
+        shut(socket, 1013, "too slow; resume with ?after=<seq>");
+        return false;
       },
       end() {
         ended = true;

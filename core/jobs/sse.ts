@@ -3,12 +3,12 @@
  * client that reconnects with `Last-Event-ID` misses nothing.
  */
 import type { Connection } from "../http/route.ts";
-import type { Hub } from "./hub.ts";
+import { type Hub, isLastEvent } from "./hub.ts";
 import type { JobWire } from "./schema.ts";
 
 const HEARTBEAT_MS = 15_000;
-/** Events that may wait for a slow reader; then the stream is closed and the client resumes. */
-const MAX_WAITING = 2_000;
+/** Events that may wait for a slow reader; the rest it gets from the log, as fast as it reads. */
+const MAX_WAITING = 500;
 
 export interface EventStreamOptions {
   readonly hub: Hub;
@@ -38,8 +38,11 @@ export function createEventStreams(): EventStreams {
     const { hub, jobId, keyId, after, reset, connection, headers, abandoned } = options;
     const encoder = new TextEncoder();
     let leave = () => {};
+    let seen = after;
+    let isBehind = false;
     let heartbeat: ReturnType<typeof setInterval> | undefined;
     let close = () => {};
+    let follow = () => {};
 
     const body = new ReadableStream<Uint8Array>(
       {
@@ -59,16 +62,28 @@ export function createEventStreams(): EventStreams {
             const json = JSON.stringify({ type: "reset", seq: reset.seq, data: reset });
             write(`id: ${reset.seq}\nevent: reset\ndata: ${json}\n\n`);
           }
-          heartbeat = setInterval(() => write(": still here\n\n"), HEARTBEAT_MS);
+          heartbeat = setInterval(() => {
+            if ((controller.desiredSize ?? 0) > 0) write(": still here\n\n");
+          }, HEARTBEAT_MS);
           open.set(close, keyId);
-          leave = hub.follow(jobId, after, {
-            event(event, json) {
-              write(`id: ${event.seq}\nevent: ${event.type}\ndata: ${json}\n\n`);
-              if ((controller.desiredSize ?? 0) < -MAX_WAITING) close();
-            },
-            end: () => close(),
-          });
-          if (ended) leave();
+          follow = () => {
+            isBehind = false;
+            leave = hub.follow(jobId, seen, {
+              event(event, json) {
+                write(`id: ${event.seq}\nevent: ${event.type}\ndata: ${json}\n\n`);
+                seen = event.seq;
+                const isFull = (controller.desiredSize ?? 0) < -MAX_WAITING;
+                isBehind = isFull && !isLastEvent(event);
+                return !ended && !isBehind;
+              },
+              end: () => close(),
+            });
+            if (ended) leave();
+          };
+          follow();
+        },
+        pull() {
+          if (isBehind) follow();
         },
         cancel() {
           release();

@@ -2,7 +2,7 @@
  * Jobs on disk. Every change is one compare-and-set statement plus its event, in one commit: a
  * change that names an old epoch or meets a finished job changes nothing and returns undefined.
  */
-import { and, desc, eq, gte, inArray, lt, type SQL } from "drizzle-orm";
+import { and, desc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
 import type { Clock } from "../clock.ts";
 import type { JobEvent, JobEventType } from "../events/mod.ts";
 import { type Database, tables } from "../storage/mod.ts";
@@ -16,6 +16,7 @@ import {
   type NewJob,
   newRow,
 } from "./row.ts";
+import { isTerminal } from "./state.ts";
 
 export interface JobStore {
   insert(job: NewJob): Promise<Insertion>;
@@ -48,6 +49,10 @@ export interface JobStore {
 
 type Values = Record<string, string | number | null>;
 
+/** Spelled out, not bound: SQLite takes the partial index `jobs_active` only for what it can read. */
+const ACTIVE = "status IN ('pending', 'running')";
+/** Events deleted at once: those of many long jobs in one statement would hold up everybody. */
+const TRIM_EVENTS = 2_000;
 const STAMP = "seq = seq + 1, updated_at = MAX(updated_at, :now)";
 
 export function createJobStore(database: Database, clock: Clock): JobStore {
@@ -64,6 +69,13 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
     "INSERT INTO job_events (job_id, seq, type, data, created_at) VALUES (?, ?, ?, ?, ?)",
   );
   const selectJob = prepare(`SELECT ${COLUMNS} FROM jobs WHERE id = ?`);
+  const selectUnfinished = prepare(`SELECT ${COLUMNS} FROM jobs WHERE ${ACTIVE}`);
+  const forgiveJobs = prepare("UPDATE jobs SET crashes = 0 WHERE status = 'running'");
+  const trimEvents = prepare(
+    `DELETE FROM job_events WHERE (job_id, seq) IN (SELECT job_id, seq FROM job_events
+       WHERE job_id IN (SELECT value FROM json_each(?)) LIMIT ?)`,
+  );
+  const removeJobs = prepare("DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))");
   const selectCurrent = prepare(
     "SELECT 1 FROM jobs WHERE id = ? AND epoch = ? AND status = 'running'",
   );
@@ -81,13 +93,13 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
   const failJob = prepare(
     `UPDATE jobs SET status = 'failed', phase = NULL, error = :error,
        finished_at = MAX(updated_at, :now), ${STAMP}
-     WHERE id = :id AND status IN ('pending', 'running')
+     WHERE id = :id AND ${ACTIVE}
        AND (:epoch IS NULL AND status = 'pending' OR epoch = :epoch) RETURNING ${COLUMNS}`,
   );
   const cancelJob = prepare(
     `UPDATE jobs SET status = 'cancelled', phase = NULL, epoch = epoch + 1, error = :error,
        finished_at = MAX(updated_at, :now), ${STAMP}
-     WHERE id = :id AND status IN ('pending', 'running') RETURNING ${COLUMNS}`,
+     WHERE id = :id AND ${ACTIVE} RETURNING ${COLUMNS}`,
   );
   const requeueJob = prepare(
     `UPDATE jobs SET status = 'pending', phase = 'queued', device = NULL, run_after = :runAfter,
@@ -270,17 +282,13 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
       return created ? [createdEvent(jobOf(created)), ...logged] : logged;
     },
     async forgiveRunning() {
-      const running = eq(tables.jobs.status, "running");
-      const forgive = () => queries.update(tables.jobs).set({ crashes: 0 }).where(running).run();
-      await write(() => void forgive(), { essential: true });
+      await write(() => void forgiveJobs.run(), { essential: true });
     },
     unfinished: () =>
-      queries
-        .select()
-        .from(tables.jobs)
-        .where(inArray(tables.jobs.status, ["pending", "running"]))
-        .orderBy(tables.jobs.id)
-        .all(),
+      selectUnfinished
+        .all()
+        .map(jobOf)
+        .sort((a, b) => (a.id < b.id ? -1 : 1)),
     finishedBefore: (timeMs, limit) =>
       queries
         .select({ id: tables.jobs.id })
@@ -290,8 +298,10 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
         .all()
         .map(({ id }) => id),
     async remove(ids) {
-      const gone = inArray(tables.jobs.id, [...ids]);
-      await write(() => void queries.delete(tables.jobs).where(gone).run(), { essential: true });
+      const list = JSON.stringify(ids);
+      const trim = () => Number(trimEvents.run(list, TRIM_EVENTS).changes);
+      while ((await write(trim, { essential: true, durable: false })) === TRIM_EVENTS);
+      await write(() => void removeJobs.run(list), { essential: true });
     },
     async forgetIdempotencyBefore(timeMs) {
       const old = lt(tables.idempotency.createdAt, timeMs);
@@ -305,6 +315,7 @@ function conditions(filter: JobFilter): SQL[] {
   return [
     filter.keyId !== undefined && eq(jobs.keyId, filter.keyId),
     filter.status && inArray(jobs.status, [...filter.status]),
+    filter.status && !filter.status.some(isTerminal) && sql.raw(ACTIVE),
     filter.capability !== undefined && eq(jobs.capability, filter.capability),
     filter.backend !== undefined && eq(jobs.backend, filter.backend),
     filter.tag !== undefined && eq(jobs.tag, filter.tag),

@@ -17,11 +17,17 @@ export async function serve(options: ServeOptions): Promise<Server> {
   try {
     return await start(options);
   } catch (cause) {
-    const { host, port } = options;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const message = `cannot listen on ${host} port ${port}: ${reason}. Is another gateway running there?`;
-    throw new ListenError(`${message} Choose another port with SWITCHYARD_PORT.`, { cause });
+    throw new ListenError(messageFor(options, cause), { cause });
   }
+}
+
+function messageFor({ host, port }: ServeOptions, cause: unknown): string {
+  if (cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE") {
+    return `port ${port} on ${host} is taken, perhaps by another gateway. Stop it, or set SWITCHYARD_PORT.`;
+  }
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const settings = "http.host and http.port, or SWITCHYARD_HOST and SWITCHYARD_PORT";
+  return `cannot listen on ${host} port ${port} (${reason}). Check ${settings}.`;
 }
 
 function start(options: ServeOptions): Promise<Server> {

@@ -53,7 +53,12 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   const commits: GroupCommit = createGroupCommit(sqlite, {
     admits: (essential) => (essential ? undefined : disk.refusal()),
-    retry: (error) => errorCode(error) === SQLITE_FULL && disk.release(),
+    retry(error) {
+      const code = errorCode(error);
+      // Before anything is tried again: a second fsync may succeed without the lost pages.
+      if (code === SQLITE_IOERR_FSYNC) options.onFsyncFailure(error);
+      return code === SQLITE_FULL && disk.release();
+    },
     failure(error) {
       const code = errorCode(error);
       if (code === SQLITE_FULL) {
@@ -62,7 +67,6 @@ export function openDatabase(options: DatabaseOptions): Database {
           disk.refusal() ?? new GatewayError("STORAGE_FULL", undefined, { retryAfterMs: 5_000 })
         );
       }
-      if (code === SQLITE_IOERR_FSYNC) options.onFsyncFailure(error);
       if (code !== undefined && (code & 0xff) === SQLITE_IOERR) {
         return new GatewayError("STORAGE_FAILED", undefined, { cause: error, retryAfterMs: 5_000 });
       }

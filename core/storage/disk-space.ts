@@ -25,10 +25,10 @@ export function createDiskSpace(folder: string, ballastMiB: number, clock: Clock
 
   function lay(): boolean {
     if (ballastMiB === 0 || existsSync(path)) return true;
-    const { bavail, bsize } = statfsSync(folder);
-    // Twice the ballast, so that laying it does not fill the disk again.
-    if (bavail * bsize < 2 * ballastMiB * MIB) return false;
     try {
+      const { bavail, bsize } = statfsSync(folder);
+      // Twice the ballast, so that laying it does not fill the disk again.
+      if (bavail * bsize < 2 * ballastMiB * MIB) return false;
       const file = openSync(path, "wx");
       try {
         const block = new Uint8Array(MIB);

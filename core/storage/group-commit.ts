@@ -27,7 +27,10 @@ export interface GroupCommitHooks {
   failure(error: unknown): Error;
   /** Whether a write may go ahead while the disk is full. */
   admits(essential: boolean): Error | undefined;
-  /** After a transaction failed: true when it is worth one more try (space was made). */
+  /**
+   * After a transaction failed, whoever was in it: true when it is worth one more try (space was
+   * made). Does not return when nothing may be tried again (an fsync failed).
+   */
   retry(error: unknown): boolean;
 }
 
@@ -76,7 +79,8 @@ export function createGroupCommit(sqlite: DatabaseSync, hooks: GroupCommitHooks)
     try {
       return transaction(items);
     } catch (error) {
-      if (mayRetry && hooks.retry(error)) return attempt(items, false);
+      const worthIt = hooks.retry(error);
+      if (mayRetry && worthIt) return attempt(items, false);
       // One by one, so that only the culprit fails.
       if (items.length > 1) return items.flatMap((item) => attempt([item]));
       return [{ error: hooks.failure(error) }];

@@ -95,8 +95,8 @@ export function createLaneAdmission({ devices, backend }: LaneOptions): Admissio
   function remove(entry: Entry): void {
     const name = queueName(entry.request);
     const queue = queues.get(name) ?? [];
-    const index = queue.indexOf(entry);
-    if (index >= 0) queue.splice(index, 1);
+    const index = placeIn(queue, entry.request);
+    if (queue[index] === entry) queue.splice(index, 1);
     if (queue.length === 0) queues.delete(name);
     entries.delete(entry.request.jobId);
   }
@@ -166,11 +166,12 @@ export function createLaneAdmission({ devices, backend }: LaneOptions): Admissio
       const { request } = entry;
       const device = deviceOf(request);
       let ahead = 0;
-      for (const other of entries.values()) {
-        const rival =
-          other.request.backend === request.backend ||
-          (device && deviceOf(other.request) === device);
-        if (rival && before(other.request, request)) ahead++;
+      // A queue's requests have the same backend and device, so its head speaks for all of them.
+      for (const queue of queues.values()) {
+        const other = queue[0]?.request;
+        if (!other) continue;
+        const isRival = other.backend === request.backend || (device && deviceOf(other) === device);
+        if (isRival) ahead += placeIn(queue, request);
       }
       return { ahead, reason: obstacle(request) ?? "backend_busy" };
     },
@@ -193,16 +194,21 @@ function before(a: LeaseRequest, b: LeaseRequest): boolean {
 function insert(queues: Map<string, Entry[]>, name: string, entry: Entry): void {
   const queue = queues.get(name) ?? [];
   queues.set(name, queue);
+  queue.splice(placeIn(queue, entry.request), 0, entry);
+}
+
+/** How many of the queue come before the request: its index, when it stands there. */
+function placeIn(queue: readonly Entry[], request: LeaseRequest): number {
   let low = 0;
   let high = queue.length;
   // Most arrivals belong at the end.
   const last = queue.at(-1);
-  if (last && before(last.request, entry.request)) low = high;
+  if (last && before(last.request, request)) return high;
   while (low < high) {
     const middle = (low + high) >> 1;
     const there = queue[middle];
-    if (there && before(there.request, entry.request)) low = middle + 1;
+    if (there && before(there.request, request)) low = middle + 1;
     else high = middle;
   }
-  queue.splice(low, 0, entry);
+  return low;
 }

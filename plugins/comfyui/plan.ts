@@ -38,7 +38,7 @@ export function planOf(
   // ComfyUI gives an unchanged graph its old file names back, even of files that are gone.
   const prefix = `switchyard/${id}${attempt > 1 ? `-${attempt}` : ""}`;
   for (const { inputs } of Object.values(graph)) {
-    if (typeof inputs.filename_prefix === "string") inputs.filename_prefix = prefix;
+    if (Object.hasOwn(inputs, "filename_prefix")) inputs.filename_prefix = prefix;
   }
   const { seed, width, height } = values;
   const model = values.model ?? mainModel(workflow);

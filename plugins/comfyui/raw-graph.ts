@@ -57,7 +57,7 @@ export function rawWorkflow(graph: unknown, known: Iterable<Workflow>): Workflow
 }
 
 function isModelInput(name: string): name is keyof typeof MODEL_INPUTS {
-  return name in MODEL_INPUTS;
+  return Object.hasOwn(MODEL_INPUTS, name);
 }
 
 function fields(record: Partial<Record<Field, unknown>>): Field[] {

@@ -66,7 +66,9 @@ export function checkGenerate(input: GenerateInput, config: Settings): string | 
   if (input.prompt !== undefined && input.messages !== undefined) {
     return "messages: send either prompt or messages, not both";
   }
-  const refused = Object.keys(input.options ?? {}).find((name) => !(name in options.properties));
+  const refused = Object.keys(input.options ?? {}).find(
+    (name) => !Object.hasOwn(options.properties, name),
+  );
   if (refused !== undefined) return refusedOption(refused);
   return refusedName(input.model ?? config.model, config);
 }

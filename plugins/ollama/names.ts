@@ -14,7 +14,7 @@ export function entryOf<T>(entries: Readonly<Record<string, T>>, model: string):
 
 /** Cloud models carry their place in the tag: `gpt-oss:120b-cloud`, `kimi-k2:cloud`. */
 export function isCloudName(model: string): boolean {
-  return /[:-]cloud$/.test(model);
+  return /[:-]cloud$/i.test(model);
 }
 
 export function runsOnCpu(model: string, config: Settings): boolean {

@@ -1,6 +1,6 @@
 /** What the tests of the ComfyUI plugin share: a job on a fake, and waiting for a condition. */
 
-import { afterEach } from "bun:test";
+import { onTestFinished } from "bun:test";
 import { randomUUID } from "node:crypto";
 import {
   createTestContext,
@@ -18,15 +18,10 @@ export const capability = plugin.capabilities["image.generate"];
 
 export type Context = Parameters<typeof capability.run>[1] & Pick<TestContext, "logged">;
 
-const open: FakeComfyUI[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((fake) => fake.stop()));
-});
-
 /** Stopped after the test. */
 export async function startFake(options?: FakeComfyUIOptions): Promise<FakeComfyUI> {
   const fake = await startFakeComfyUI(options);
-  open.push(fake);
+  onTestFinished(() => fake.stop());
   return fake;
 }
 

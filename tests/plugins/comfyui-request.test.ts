@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Request } from "../../plugins/comfyui/input.ts";
 import plugin from "../../plugins/comfyui/plugin.ts";
+import { rawWorkflow } from "../../plugins/comfyui/raw-graph.ts";
 import { capability, contextOf, jobOf, run, startFake } from "./comfyui-cases.ts";
 
 const config = contextOf("http://127.0.0.1:9").config;
@@ -96,6 +97,26 @@ describe("a request", () => {
     await run(job, contextOf(fake.url));
     expect(job.artifacts[0]?.metadata).toMatchObject({ workflow: "graph", width: 96, height: 32 });
     expect(fake.prompts[0]?.prompt).toMatchObject({ "1": { inputs: { width: 96, color: 255 } } });
+  });
+
+  test("with a graph gets a file name of the job's own, also for one that a node would make", async () => {
+    const fake = await startFake();
+    const graph = structuredClone(SMALL_GRAPH) as Record<string, any>;
+    graph["3"] = {
+      class_type: "SaveImage",
+      inputs: { filename_prefix: ["1", 0], images: ["1", 0] },
+    };
+    const job = jobOf({ graph, width: undefined, height: undefined });
+    await run(job, contextOf(fake.url));
+    const sent = fake.prompts[0]?.prompt as Record<string, any>;
+    const names = ["2", "3"].map((node) => sent[node].inputs.filename_prefix);
+    expect(names).toEqual([`switchyard/${job.id}`, `switchyard/${job.id}`]);
+  });
+
+  test("with a graph of unusual input names names only the model files that loaders read", () => {
+    const inputs = { constructor: "a.bin", toString: "b.bin", unet_name: "c.safetensors" };
+    const graph = { ...SMALL_GRAPH, "3": { class_type: "UNETLoader", inputs } };
+    expect(rawWorkflow(graph, [])?.requires).toEqual({ diffusion_models: ["c.safetensors"] });
   });
 
   test("that names only a model gets the workflow made for it", async () => {

@@ -1,9 +1,11 @@
 /** What the tests of the Ollama plugin share: a context with settings, and started jobs. */
+import { onTestFinished } from "bun:test";
 import { Value } from "@sinclair/typebox/value";
 import { type Context, poll, type Static, t } from "switchyard/sdk";
 import { createTestContext, createTestJob } from "switchyard/sdk/testing";
 import { createHttpClient } from "../../core/sdk/http-client.ts";
 import plugin from "../../plugins/ollama/plugin.ts";
+import { type FakeOllama, type FakeOllamaOptions, startFakeOllama } from "../fakes/ollama.ts";
 
 export type Settings = Parameters<typeof plugin.health>[0]["config"];
 
@@ -15,6 +17,16 @@ export function contextFor(
   const { config, ...ctx } = createTestContext(plugin, url, changes);
   const http = createHttpClient({ baseUrl: url, title: plugin.title, headers });
   return { ...ctx, http, config: config as Settings };
+}
+
+/** A fake, stopped after the test, and a context for it. */
+export async function start(
+  options: FakeOllamaOptions = {},
+  settings: Record<string, unknown> = {},
+): Promise<{ fake: FakeOllama; ctx: Context<Settings> }> {
+  const fake = await startFakeOllama(options);
+  onTestFinished(() => fake.stop());
+  return { fake, ctx: contextFor(fake.url, settings) };
 }
 
 export function settingsWith(changes: Record<string, unknown> = {}): Settings {

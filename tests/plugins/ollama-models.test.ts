@@ -1,30 +1,18 @@
 /** The Ollama plugin against a fake: models on disk and in memory, health, settings. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import plugin from "../../plugins/ollama/plugin.ts";
-import { type FakeOllama, type FakeOllamaOptions, startFakeOllama } from "../fakes/ollama.ts";
 import {
   acceptsSettings,
   contextFor,
   errorOf,
   soon,
+  start,
   startText,
   textError,
   textOf,
   until,
   vectorsOf,
 } from "./ollama-harness.ts";
-
-const running: FakeOllama[] = [];
-
-async function start(options: FakeOllamaOptions = {}, settings: Record<string, unknown> = {}) {
-  const fake = await startFakeOllama(options);
-  running.push(fake);
-  return { fake, ctx: contextFor(fake.url, settings) };
-}
-
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((fake) => fake.stop()));
-});
 
 describe("models in memory", () => {
   test("are listed with the part that is on the GPU", async () => {

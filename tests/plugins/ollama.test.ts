@@ -1,13 +1,13 @@
 /** The Ollama plugin against a fake that behaves as badly as the real server. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import plugin from "../../plugins/ollama/plugin.ts";
-import { type FakeOllama, type FakeOllamaOptions, startFakeOllama } from "../fakes/ollama.ts";
 import {
   contextFor,
   embedError,
   errorOf,
   settingsWith,
   soon,
+  start,
   startEmbedding,
   startText,
   textError,
@@ -15,18 +15,6 @@ import {
   until,
   vectorsOf,
 } from "./ollama-harness.ts";
-
-const running: FakeOllama[] = [];
-
-async function start(options: FakeOllamaOptions = {}, settings: Record<string, unknown> = {}) {
-  const fake = await startFakeOllama(options);
-  running.push(fake);
-  return { fake, ctx: contextFor(fake.url, settings) };
-}
-
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((fake) => fake.stop()));
-});
 
 describe("text.generate", () => {
   test("streams whole tokens although chunks cut lines and characters", async () => {
@@ -202,14 +190,19 @@ describe("text.generate", () => {
       expect(check({ prompt: "x", options: { [name]: 1 } })).toContain("by the operator");
     }
     expect(check({ prompt: "x", options: { num_predict: 1 } })).toContain("max_tokens");
-    expect(check({ prompt: "x", options: { bogus: 1 } })).toContain("unknown; known are top_k");
+    for (const name of ["bogus", "constructor", "toString"]) {
+      const problem = check({ prompt: "x", options: { [name]: 1 } });
+      expect(problem).toContain(`options.${name}: unknown; known are top_k`);
+    }
     expect(check({ prompt: "x", options: { top_k: 1, min_p: 0.1 } })).toBeUndefined();
   });
 
   test("refuses cloud models unless the operator allows them", () => {
-    const input = { prompt: "x", model: "gpt-oss:120b-cloud" };
-    expect(check(input)).toContain("leave this machine");
-    expect(check(input, { allow_cloud_models: true })).toBeUndefined();
+    for (const model of ["gpt-oss:120b-cloud", "kimi-k2:cloud", "GPT-OSS:120B-Cloud"]) {
+      const input = { prompt: "x", model };
+      expect(check(input)).toContain("leave this machine");
+      expect(check(input, { allow_cloud_models: true })).toBeUndefined();
+    }
   });
 });
 

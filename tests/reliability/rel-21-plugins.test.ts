@@ -72,9 +72,14 @@ ${throwers.join("\n")}
       const job = await run(deed);
       expect(job.status).toBe(status);
       if (status === "failed") expect(job.error.code).toBe("INTERNAL");
-      if (deed === "late-use") await Bun.sleep(100);
-      expect((await gateway.call("GET", `/jobs/${job.job_id}`)).data.seq).toBe(job.seq);
+      if (deed === "late-use") {
+        await eventually("it is used late", () =>
+          gateway.output().includes("used its job too late"),
+        );
+      }
       await expectOthersWell();
+      const { data } = await gateway.call("GET", `/jobs/${job.job_id}`);
+      expect([data.seq, data.artifacts]).toEqual([job.seq, job.artifacts]);
     }, 20_000);
   }
 

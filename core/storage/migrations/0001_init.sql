@@ -83,6 +83,8 @@ CREATE TABLE idempotency (
   PRIMARY KEY (key_id, idempotency_key)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
 CREATE TABLE artifacts (
   id TEXT PRIMARY KEY,
   job_id TEXT NOT NULL,

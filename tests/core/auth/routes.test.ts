@@ -101,7 +101,9 @@ describe("making keys with a key", () => {
       { expires_at: "2020-01-01T00:00:00Z" },
       { expires_at: "2030-01-01T00:00:00Z", expires_in_ms: 1_000 },
     ]) {
-      expect((await refusedCreate(admin, body)).code).toBe("VALIDATION_FAILED");
+      const { code, details } = await refusedCreate(admin, body);
+      expect(code).toBe("VALIDATION_FAILED");
+      expect(details).toMatchObject({ errors: [{ field: expect.stringMatching(/^\/expires_/) }] });
     }
     const made = await create(admin, { expires_at: "2030-01-01T02:00:00+02:00" });
     expect(made.expires_at).toBe("2030-01-01T00:00:00.000Z");

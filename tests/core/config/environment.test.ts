@@ -158,6 +158,7 @@ backends:
     use: x
     url: http://\${GPU_HOST}:1
     password: \${OPAQUE}
+    constructor: \${ODD}
     folder: \${HOME}/models
     headers:
       Authorization: Bearer \${TICKET}
@@ -168,6 +169,7 @@ backends:
     BIND: "127.0.0.1",
     GPU_HOST: "gpu.lan.example",
     OPAQUE: 'quo"ted-secret',
+    ODD: "odd-secret",
     HOME: "/home/somebody",
     TICKET: "ticket-value",
   };
@@ -176,6 +178,7 @@ backends:
     const { secrets } = load(text, env);
     expect(secrets).toContain("ticket-value");
     expect(secrets).toContain("written-in-file");
+    expect(secrets).toContain("odd-secret");
     expect(secrets).toContain('quo"ted-secret');
     expect(secrets).toContain('quo\\"ted-secret');
   });

@@ -172,6 +172,32 @@ backends:
     expect(config.backends.a?.url).toBeUndefined();
   });
 
+  test("leaves a wrong url out, so that nothing is opened with it", () => {
+    const loaded = load("backends: {a: {use: x, url: 'ftp://b'}, c: {use: x, url: 'http://d'}}\n");
+    expect(told(loaded)).toEqual([
+      '1 backends.a.url: expected a URL with http:// or https:// such as http://127.0.0.1:8188, got "ftp://b"',
+    ]);
+    expect(loaded.config.backends.a).not.toHaveProperty("url");
+    expect(loaded.config.backends.c?.url).toBe("http://d");
+  });
+
+  test("hears about header names that no request can carry", () => {
+    const loaded = load(`
+backends:
+  a:
+    use: x
+    headers:
+      X-Right_1: fine
+      X Wrong: hunter2
+      "X-Wrong:": hunter2
+`);
+    const problem = "not a header's name; use a-z, 0-9 and -";
+    expect(told(loaded)).toEqual([
+      `7 backends.a.headers.X Wrong: ${problem}`,
+      `8 backends.a.headers.X-Wrong:: ${problem}`,
+    ]);
+  });
+
   test("hears about YAML itself in plain words, together with what else is wrong", () => {
     const lines = told(load("http:\n\tport: 1\nlog: {level: loud}\nauth:\n  a b\n  c: 1\n"));
     expect(lines[0]).toBe("2 : not valid YAML: a tab in the indentation; use spaces");

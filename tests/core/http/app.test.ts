@@ -121,4 +121,29 @@ describe("the HTTP application", () => {
     const large = await ask(app, "/sized", { method: "HEAD" });
     expect([large.headers.get("content-length"), cancelled]).toEqual(["1000000", 2]);
   });
+
+  test("a Content-Length that came twice lets no body past the cap", async () => {
+    const body = t.Object({ text: t.String() });
+    const echo = route({
+      method: "POST",
+      path: "/echo",
+      policy: PUBLIC,
+      docs,
+      body,
+      handle: (call) => call.body.text.length,
+    });
+    const app = appOf([echo]);
+    for (const [size, status] of [
+      [100, 200],
+      [5_000, 413],
+    ] as const) {
+      const text = JSON.stringify({ text: "x".repeat(size) });
+      const headers = {
+        "content-type": "application/json",
+        "content-length": `${text.length}, ${text.length}`,
+      };
+      const answer = await ask(app, "/echo", { method: "POST", body: text, headers });
+      expect(answer.status).toBe(status);
+    }
+  });
 });

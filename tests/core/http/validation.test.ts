@@ -33,6 +33,14 @@ describe("a check", () => {
     expect(fields).toEqual(["/prompt", "/speed", "/format"]);
   });
 
+  test("says what a field wants by its description, not by its pattern", () => {
+    const state = t.String({ pattern: "^(on|off)$", description: "Either on or off." });
+    const checked = createCheck(t.Object({ state }))({ state: "of" });
+    expect<unknown>(checked.ok ? [] : checked.errors).toEqual([
+      { field: "/state", message: 'does not fit "Either on or off.", got "of"' },
+    ]);
+  });
+
   test("gives the same answer whichever way it takes", () => {
     const field = fc.oneof(fc.string(), fc.integer(), fc.constant("wav"), fc.constant(undefined));
     const stop = fc.option(fc.array(fc.record({ text: fc.string(), more: field })), {

@@ -103,6 +103,32 @@ describe("admission", () => {
     expect(granted).toEqual(["a", "c"]);
   });
 
+  test("the place of one among many is known without looking at each of them", async () => {
+    let looks = 0;
+    const admission = createLaneAdmission({
+      devices: { gpu0: {} },
+      backend() {
+        looks++;
+        return { device: "gpu0", concurrency: 1, available: false };
+      },
+    });
+    const waits = Array.from({ length: 2_000 }, (_, index) => {
+      const request = {
+        jobId: String(index).padStart(5, "0"),
+        backend: index % 4 < 2 ? "image" : "text",
+        demand: { model: "m", residentMiB: 1, workingMiB: 0 },
+        priority: index % 2,
+        resume: false,
+      };
+      return admission.acquire(request, new AbortController().signal);
+    });
+    looks = 0;
+    expect(admission.waiting("01999")).toEqual({ ahead: 999, reason: "backend_down" });
+    expect(admission.waiting("00000")?.ahead).toBe(1_000);
+    expect(looks).toBeLessThan(20);
+    expect(waits).toHaveLength(2_000);
+  });
+
   test("what can never fit is told with the missing MiB", () => {
     const { admission } = open();
     const demand = { model: "m", residentMiB: 20_000, workingMiB: 5_000 };

@@ -102,4 +102,24 @@ describe("followers of a job's events", () => {
     expect(kept).toBe(0);
     expect(hub.followers).toBe(0);
   });
+
+  test("one that has had enough leaves in the middle of the log, which is not read further", () => {
+    const log = Array.from({ length: 2_000 }, (_, index) => eventOf(index + 1, false));
+    let read = 0;
+    const hub = createHub((_, after, limit) => {
+      read++;
+      return log.slice(after, after + limit);
+    });
+    const seen: number[] = [];
+    hub.follow("j", 0, {
+      event({ seq }) {
+        seen.push(seq);
+        return seq < 3;
+      },
+      end() {},
+    });
+    expect(seen).toEqual([1, 2, 3]);
+    expect(read).toBe(1);
+    expect(hub.followers).toBe(0);
+  });
 });

@@ -283,3 +283,31 @@ describe("attempts", () => {
     expect(await Promise.all(codes)).toEqual(["INTERNAL", "BACKEND_REJECTED"]);
   });
 });
+
+describe("limits in memory", () => {
+  test("requests that arrive together do not pass the length of the queue together", async () => {
+    const admission = (lanes: Parameters<NonNullable<WorldOptions["admission"]>>[0]) => ({
+      ...lanes,
+      acquire: forEver,
+    });
+    const { submit, jobs } = open({ admission, settings: { maxPending: 3 } });
+    const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => submit()));
+    const refused = outcomes.flatMap((it) => (it.status === "rejected" ? [it.reason.code] : []));
+    expect(refused).toEqual(Array.from({ length: 7 }, () => "QUEUE_FULL"));
+    expect(jobs.counts().pending).toBe(3);
+  });
+
+  test("a picture that comes after the job's end is not kept", async () => {
+    let late = () => {};
+    const { submit, ended, jobs } = open({
+      run(job) {
+        late = () => job.preview(new Uint8Array(8), "image/png");
+        late();
+      },
+    });
+    const id = await submit();
+    await ended(id);
+    late();
+    expect(jobs.previews.get(id)).toBeUndefined();
+  });
+});

@@ -149,4 +149,20 @@ describe("the job store", () => {
     await store.forgiveRunning();
     expect(store.get(id)?.crashes).toBe(0);
   });
+
+  test("a job with a long log is removed in pieces, between which others write", async () => {
+    const id = await insert();
+    await store.claim(id, undefined);
+    const entry = { type: "job.delta", data: { text: "x" } } as const;
+    await Promise.all(Array.from({ length: 5_000 }, () => store.append(id, 1, entry)));
+    await store.cancel(id, "r");
+    const order: string[] = [];
+    const removed = store.remove([id]).then(() => order.push("removed"));
+    await new Promise((resolve) => setImmediate(resolve));
+    await insert().then(() => order.push("another was accepted"));
+    await removed;
+    expect(order).toEqual(["another was accepted", "removed"]);
+    expect(store.get(id)).toBeUndefined();
+    expect(store.events(id, 0, 10)).toEqual([]);
+  });
 });
