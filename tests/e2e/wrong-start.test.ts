@@ -85,7 +85,7 @@ test("a file that is changed under a running gateway is checked with its plugins
   const change = (text: string) => writeFileSync(join(gateway.folder, "gateway.yaml"), text);
   try {
     change("backends: { voice: { use: espeek } }\n");
-    await says('backends.voice.use: no built-in plugin, file or installed package is called "');
+    await says("backends.voice.use: no built-in plugin, file or installed package is called");
     change("backends: { voice: { use: espeak, langage: de } }\n");
     await says("backends.voice.langage: unknown key; did you mean `language`?");
     expect(gateway.output()).not.toContain("restart to apply it");

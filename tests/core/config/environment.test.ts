@@ -158,12 +158,12 @@ backends:
     use: x
     url: http://\${GPU_HOST}:1
     password: \${OPAQUE}
-    constructor: \${ODD}
     folder: \${HOME}/models
     headers:
       Authorization: Bearer \${TICKET}
       X-Api-Key: written-in-file
       X-Team: painters
+    constructor: \${ODD}
 `;
   const env = {
     BIND: "127.0.0.1",
