@@ -209,7 +209,8 @@ describe.skipIf(process.platform === "win32")("signals (needs POSIX)", () => {
     "Ctrl-C on a terminal reaches the gateway once (needs script)",
     async () => {
       const folder = smallRepository();
-      const command = [NODE, ...waiting(folder)].join(" ");
+      // `script` runs a shell, which must not stand between the terminal and the exit code.
+      const command = ["exec", NODE, ...waiting(folder)].join(" ");
       const { child, exit, output } = watch(SCRIPT ?? "", ["-qec", command, "/dev/null"], {
         env: environment(),
         stdio: ["pipe", "pipe", "pipe"],
