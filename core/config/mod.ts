@@ -1,5 +1,4 @@
 /** The configuration: one strict file, every problem at once. See docs/operations.md. */
-export { describeConfig, describeSettings } from "./describe.ts";
 export type { Environment } from "./expand.ts";
 export { jsonSchema, type PluginSettings } from "./json-schema.ts";
 export {

@@ -13,4 +13,4 @@ export { checkBackends, type Host, openHost } from "./host.ts";
 export { builtInPlugins, type LoadedPlugin, loadPlugin } from "./load.ts";
 export { checkManifest } from "./manifest.ts";
 export { createRouteClaims, RESERVED } from "./route-claims.ts";
-export { backendRoutes, backendSchema, backendToWire } from "./routes.ts";
+export { backendRoutes, backendToWire } from "./routes.ts";

@@ -1,8 +1,6 @@
-export { type Hub, isLastEvent } from "./hub.ts";
 export { createJobs, type Jobs, type JobsOptions, type Work } from "./jobs.ts";
 export type { AdmissionPort, ArtifactsPort, BackendPort, BackendsPort } from "./ports.ts";
 export { jobRoutes } from "./routes.ts";
-export { acceptedSchema, jobSchema } from "./schema.ts";
 export { createJobSockets, type JobSockets } from "./socket.ts";
 export { createEventStreams, type EventStreams } from "./sse.ts";
 export {

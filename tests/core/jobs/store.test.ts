@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { createIds } from "../../../core/ids.ts";
 import type { NewJob } from "../../../core/jobs/row.ts";
+import { mayMove, STATUSES, type Status } from "../../../core/jobs/state.ts";
 import { createJobStore, type JobStore } from "../../../core/jobs/store.ts";
 import { type Database, openDatabase } from "../../../core/storage/mod.ts";
 import { fastFolder } from "./world.ts";
@@ -62,6 +63,38 @@ describe("the job store", () => {
     expect(store.get(id)).toEqual(before);
     expect(store.events(id, 0, 100)).toHaveLength(before?.seq ?? 0);
     expect(await store.finish(id, { status: "completed", epoch: 2, output: {} })).toBeDefined();
+  });
+
+  test("moves a job exactly where the state machine lets it go", async () => {
+    const end = async (id: string, epoch: number | undefined, status: Status) =>
+      status === "completed"
+        ? store.finish(id, { status, epoch: epoch ?? 0, output: {} })
+        : store.finish(id, { status: "failed", epoch, error });
+    /** Brings a new job into the status, as the runner would; its id and current epoch. */
+    const jobIn = async (status: Status) => {
+      const id = await insert();
+      if (status === "cancelled") await store.cancel(id, "r");
+      else if (status !== "pending") await store.claim(id, undefined);
+      if (status === "completed" || status === "failed") await end(id, 1, status);
+      expect(store.get(id)?.status).toBe(status);
+      const epoch = status === "pending" ? undefined : store.get(id)?.epoch;
+      return { id, epoch };
+    };
+    const moves: Record<Status, (id: string, epoch: number | undefined) => Promise<unknown>> = {
+      pending: (id, epoch) => store.requeue(id, epoch ?? 0, orderly),
+      running: (id) => store.claim(id, undefined),
+      completed: (id, epoch) => end(id, epoch, "completed"),
+      failed: (id, epoch) => end(id, epoch, "failed"),
+      cancelled: (id) => store.cancel(id, "r"),
+    };
+    for (const from of STATUSES) {
+      for (const to of STATUSES) {
+        const { id, epoch } = await jobIn(from);
+        const moved = (await moves[to](id, epoch)) !== undefined;
+        expect([from, to, moved]).toEqual([from, to, mayMove(from, to)]);
+        expect(store.get(id)?.status).toBe(moved ? to : from);
+      }
+    }
   });
 
   test("only one of two claims is granted", async () => {
