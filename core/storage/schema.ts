@@ -27,6 +27,7 @@ export const jobs = sqliteTable("jobs", {
   keyId: text("key_id").notNull(),
   capability: text("capability").notNull(),
   backend: text("backend").notNull(),
+  firstChoice: text("first_choice"),
   model: text("model"),
   device: text("device"),
   status: text("status", {
@@ -99,3 +100,17 @@ export const artifacts = sqliteTable("artifacts", {
   createdAt: integer("created_at").notNull(),
   expiresAt: integer("expires_at"),
 });
+
+/** What the VRAM scheduler has learned, as `core/vram/costs` writes it. */
+export const costs = sqliteTable(
+  "costs",
+  {
+    backend: text("backend").notNull(),
+    model: text("model").notNull(),
+    bucket: integer("bucket").notNull(),
+    /** JSON, not parsed here: one corrupt row must not make the others unreadable. */
+    evidence: text("evidence").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.backend, table.model, table.bucket] })],
+);
