@@ -3,45 +3,20 @@
  * the editor schema and the types of the kernel all come from this one table. Marks of ours: `unit`
  * is shown to people, `secret` hides the value in logs, `names` says what a pattern allows.
  */
-import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
-
-/** Timers of both runtimes fire at once above 2^31 - 1 ms (24.8 days). */
-const MAX_TIMER_MS = 2_147_483_647;
+import { type Static, Type as t } from "@sinclair/typebox";
+import { costOverride, device, ownProcess, vram } from "./schema-devices.ts";
+import { count, list, MAX_TIMER_MS, section, span, timer } from "./schema-parts.ts";
 
 const NAME = { pattern: "^[a-z][a-z0-9-]*$", words: "a-z, 0-9 and -, with a letter first" };
 const DEVICE_NAME = {
   pattern: "^[a-z][a-z0-9_-]*$",
   words: "a-z, 0-9, - and _, with a letter first",
 };
-
-const timer = (byDefault: number, description: string, minimum = 1) =>
-  t.Integer({ default: byDefault, minimum, maximum: MAX_TIMER_MS, unit: "ms", description });
-
-const span = (byDefault: number, description: string, minimum = 1) =>
-  t.Integer({
-    default: byDefault,
-    minimum,
-    maximum: Number.MAX_SAFE_INTEGER,
-    unit: "ms",
-    description,
-  });
-
-const count = (byDefault: number, description: string, minimum = 0, unit?: string) =>
-  t.Integer({
-    default: byDefault,
-    minimum,
-    maximum: Number.MAX_SAFE_INTEGER,
-    ...(unit && { unit }),
-    description,
-  });
-
-const list = (description: string) =>
-  t.Array(t.String({ minLength: 1 }), { default: [], description });
-
-const section = <Properties extends Record<string, TSchema>>(
-  description: string,
-  properties: Properties,
-) => t.Object(properties, { additionalProperties: false, description });
+/** Any but a cost's, which stands here when somebody forgot the model above it. */
+const MODEL_NAME = {
+  pattern: "^(?!(resident_mib|working_mib|load_ms|run_ms)$)",
+  words: "a model's name or *, with its costs below it",
+};
 
 const http = section("The address that clients use, and what may reach it.", {
   host: t.String({
@@ -148,17 +123,6 @@ const log = section("What is written to standard output, one JSON object a line.
   }),
 });
 
-const device = section("One GPU, or a declared pool of memory.", {
-  memory_mib: t.Optional(
-    t.Integer({
-      minimum: 1,
-      maximum: 16_777_216,
-      unit: "MiB",
-      description: "Its memory; measured when absent.",
-    }),
-  ),
-});
-
 const own = (what: string) =>
   t.Optional(
     t.Integer({
@@ -207,6 +171,12 @@ export const BackendSchema = t.Object(
     queue_timeout_ms: own("queue_timeout_ms"),
     attempt_timeout_ms: own("attempt_timeout_ms"),
     stall_timeout_ms: own("stall_timeout_ms"),
+    process: t.Optional(ownProcess),
+    vram: t.Record(t.String({ pattern: MODEL_NAME.pattern }), costOverride, {
+      names: MODEL_NAME.words,
+      default: {},
+      description: "Costs by model, where the estimates are wrong; `*` is for every other model.",
+    }),
     headers: t.Record(t.String(), t.String({ secret: true }), {
       default: {},
       description:
@@ -227,9 +197,10 @@ export const GatewaySchema = t.Object(
     artifacts,
     health,
     log,
+    vram,
     devices: t.Record(t.String({ pattern: DEVICE_NAME.pattern }), device, {
       names: DEVICE_NAME.words,
-      default: { gpu0: {} },
+      default: { gpu0: { headroom_mib: 512, heavy: 1, probe: "auto" } },
       minProperties: 1,
       description: "What backends compute on; the first one is the default.",
     }),

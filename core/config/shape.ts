@@ -26,7 +26,7 @@ export interface Shape {
   readonly default?: unknown;
   readonly description?: string;
   readonly unit?: string;
-  /** What `patternProperties` allows as a name, in words. */
+  /** What `pattern`, or `patternProperties` as a name, allows, in words. */
   readonly names?: string;
   /** Hidden in logs and messages. */
   readonly secret?: boolean;

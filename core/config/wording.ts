@@ -11,7 +11,7 @@ export function expected(shape: Shape): string {
   const choices = choicesOf(shape);
   if (choices) return `${choices.length > 1 ? "one of " : ""}${choices.join(", ")}`;
   if (shape.anyOf) return shape.anyOf.map(expected).join(" or ");
-  const { minimum, maximum, multipleOf, minLength = 0, maxLength, pattern } = shape;
+  const { minimum, maximum, multipleOf, minLength = 0, maxLength, pattern, names } = shape;
   const { exclusiveMinimum: above, exclusiveMaximum: below } = shape;
   const open = [
     above === undefined ? "" : ` above ${above}`,
@@ -26,7 +26,7 @@ export function expected(shape: Shape): string {
     case "boolean":
       return "true or false";
     case "string":
-      if (pattern) return `text that matches ${pattern}`;
+      if (pattern) return names ? `text of ${names}` : `text that matches ${pattern}`;
       return maxLength ? `text of ${minLength} to ${maxLength} characters` : "text";
     case "array":
       return `a list${bounds(shape.minItems, shape.maxItems, " entries")}`;

@@ -6,6 +6,8 @@ import { configPath, formatProblems, loadConfig } from "../../../core/config/mod
 import { load, told } from "./file.ts";
 
 const project = resolve(import.meta.dir, "../../..");
+/** What a device is when nothing is said about it. */
+const PLAIN_DEVICE = { headroom_mib: 512, heavy: 1, probe: "auto" as const };
 
 describe("A right file", () => {
   test("gives every default when it is empty", () => {
@@ -41,7 +43,16 @@ describe("A right file", () => {
       artifacts: { retention_ms: 604800000, max_bytes: 2147483648 },
       health: { interval_ms: 10000, timeout_ms: 5000 },
       log: { level: "info", prompts: false },
-      devices: { gpu0: {} },
+      vram: {
+        policy: "fair",
+        heavy_ms: 10000,
+        overdue_after_ms: 60000,
+        overdue_runs: 2,
+        overdue_share: 0.25,
+        fairness_ms: 120000,
+        probe_interval_ms: 1000,
+      },
+      devices: { gpu0: PLAIN_DEVICE },
       backends: {},
     });
   });
@@ -66,6 +77,7 @@ backends:
       enabled: true,
       when_down: "refuse",
       headers: {},
+      vram: {},
       device: "left",
       queue_timeout_ms: 3600000,
       attempt_timeout_ms: 1800000,
@@ -91,7 +103,7 @@ backends:
     const { config, problems } = load("http:\n  # port: 1\nbackends:\ndevices:\n  gpu7:\n");
     expect(problems).toEqual([]);
     expect(config.http.port).toBe(1301);
-    expect(config.devices).toEqual({ gpu7: {} });
+    expect(config.devices).toEqual({ gpu7: PLAIN_DEVICE });
   });
 
   test("may repeat a part by anchor", () => {
@@ -167,7 +179,7 @@ backends:
   test("still gives a usable config for the checks that follow", () => {
     const { config } = load("http: 5\ndevices: {}\nbackends: {a: {use: x, url: 7}, b: {}}\n");
     expect(config.http.port).toBe(1301);
-    expect(config.devices).toEqual({ gpu0: {} });
+    expect(config.devices).toEqual({ gpu0: PLAIN_DEVICE });
     expect(Object.keys(config.backends)).toEqual(["a"]);
     expect(config.backends.a?.url).toBeUndefined();
   });
