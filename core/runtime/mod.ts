@@ -3,6 +3,12 @@ import { serveOnBun } from "./bun.ts";
 import { serveOnDeno } from "./deno.ts";
 import type { ServeOptions, Server } from "./server.ts";
 
+export {
+  CommandError,
+  type CommandOptions,
+  type CommandResult,
+  runCommand,
+} from "./command.ts";
 export { fileBody } from "./file-body.ts";
 export { provideSdk } from "./modules.ts";
 export type { Connection, Server, ServerSocket, SocketHandlers } from "./server.ts";
