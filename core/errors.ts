@@ -48,6 +48,13 @@ export const CATALOGUE = {
   METHOD_NOT_ALLOWED: entry(405, false, "Method not allowed", "See the Allow header."),
   JOB_ALREADY_FINISHED: entry(409, false, "The job has already ended", "Read its final state."),
   JOB_NOT_FINISHED: entry(409, true, "The job has not ended yet", "Cancel it or wait for its end."),
+  MODEL_IN_USE: entry(409, true, "The model computes for a job", "Wait for the job, or cancel it."),
+  NOT_SUPERVISED: entry(
+    409,
+    false,
+    "The gateway does not run this backend's process",
+    "Give the backend `process` in gateway.yaml, or start and stop it yourself.",
+  ),
   PAYLOAD_TOO_LARGE: entry(413, false, "The body is too large", "Send a smaller body."),
   UNSUPPORTED_MEDIA_TYPE: entry(
     415,
@@ -106,6 +113,12 @@ export const CATALOGUE = {
     true,
     "The backend's answer was cut or malformed",
     "Check the backend's own log.",
+  ),
+  RECLAIM_FAILED: entry(
+    502,
+    true,
+    "A model was told to leave, but its memory did not come back",
+    "See error.details.attempts; restart the backend.",
   ),
   BACKEND_REJECTED: entry(422, false, "The backend refused the input", "Change the input."),
   OUT_OF_MEMORY: entry(503, true, "GPU memory ran out", "Ask for a smaller size or model."),

@@ -17,6 +17,7 @@ import {
 } from "./config/mod.ts";
 import { GatewayError } from "./errors.ts";
 import { createBus } from "./events/mod.ts";
+import { openGpus } from "./gpus.ts";
 import {
   backendRoutes,
   backendToWire,
@@ -24,7 +25,6 @@ import {
   endpointRoutes,
   type Host,
   openHost,
-  usable,
 } from "./host/mod.ts";
 import { createHttp, documentationRoutes, healthRoutes, type Route } from "./http/mod.ts";
 import { createIds } from "./ids.ts";
@@ -36,18 +36,21 @@ import {
   workRoutes,
 } from "./jobs/mod.ts";
 import { createLog, type Log, messageOf } from "./log.ts";
+import type { Supervised } from "./processes/mod.ts";
 import { provideSdk, runtimeName, serve } from "./runtime/mod.ts";
 import { lockInstance, openDatabase } from "./storage/mod.ts";
 import { VERSION } from "./version.ts";
-import { createLaneAdmission } from "./vram/mod.ts";
+import { loadPolicy, openProbes, schedulingPort, vramRoutes } from "./vram/mod.ts";
 import {
   artifactsPort,
   backendPort,
   callOn,
   cataloguePort,
+  choicesPort,
   devicesToWire,
   tellChange,
 } from "./wiring.ts";
+import { phaseOf, policyPath, probeSettings } from "./wiring-gpu.ts";
 
 export interface KernelOptions {
   readonly configPath: string;
@@ -92,6 +95,10 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
   const bus = createBus(log);
   const ids = createIds(clock.nowMs);
 
+  // Looked for while everything else is opened: a driver may take seconds for its first answer.
+  const probing = openProbes({ devices: probeSettings(config, configPath), clock, log, env });
+  const processes: { get?: (backend: string) => Supervised | undefined } = {};
+
   // Plugins are read before anything is opened, so that their settings' mistakes come out too.
   const ask: { call?: (keyId: string, kind: string, input: unknown) => Promise<unknown> } = {};
   const { host, problems, warnings } = await openHost({
@@ -100,6 +107,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     clock,
     bus,
     log,
+    process: (name) => phaseOf(processes.get?.(name)?.state()),
     call: async (keyId, kind, input) => {
       if (!ask.call) throw new GatewayError("SHUTTING_DOWN", "The gateway is still starting");
       return ask.call(keyId, kind, input);
@@ -112,6 +120,10 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
   const adminKey = env.SWITCHYARD_ADMIN_KEY_FILE
     ? readAdminKeyFile(env.SWITCHYARD_ADMIN_KEY_FILE)
     : undefined;
+
+  const policy = await loadPolicy(policyPath(config, configPath)).catch((error) => {
+    throw new ConfigError(`${configPath}: vram.policy: ${messageOf(error)}`);
+  });
 
   const { folder } = config.storage;
   const unlock = lockInstance(folder);
@@ -152,21 +164,21 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     },
   });
 
-  const admission = createLaneAdmission({
-    devices: Object.fromEntries(
-      Object.entries(config.devices).map(([name, { memory_mib }]) => [
-        name,
-        { memoryMiB: memory_mib },
-      ]),
-    ),
-    backend(name) {
-      const backend = host.get(name);
-      if (!backend) return undefined;
-      const { device, concurrency } = backend.settings;
-      return { device, concurrency, available: usable(backend.state.status) };
-    },
+  const { vram, supervisor } = await openGpus({
+    config,
+    configPath,
+    env,
+    policy,
+    probing,
+    host,
+    database,
+    clock,
+    ids,
+    log,
+    bus,
   });
-  bus.on("backend.changed", () => admission.reconsider());
+  processes.get = supervisor.get;
+  const scheduling = schedulingPort(vram);
 
   const jobs = createJobs({
     database,
@@ -175,9 +187,13 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     bus,
     log,
     random: Math.random,
-    admission,
+    admission: scheduling,
     artifacts: artifactsPort(artifacts),
-    backends: { get: (name) => backendPort(host, name), failed: host.failed },
+    backends: {
+      get: (name) => backendPort(host, name, supervisor.get(name)),
+      failed: host.failed,
+    },
+    choicesOf: choicesPort(() => catalogue),
     settings: {
       maxPending: config.jobs.max_pending,
       cancelGraceMs: config.jobs.cancel_grace_ms,
@@ -188,7 +204,8 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
   });
   const catalogue = createCatalogue({
     backends: host.backends,
-    shortage: admission.shortage,
+    shortage: vram.admission.shortage,
+    monotonicMs: clock.monotonicMs,
     recheck: (backend) => void host.health.check(backend),
   });
   ask.call = callOn(catalogue, jobs, clock);
@@ -204,7 +221,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
       nowMs: clock.monotonicMs,
       details: () => ({
         backends: host.backends.map(backendToWire),
-        devices: devicesToWire(admission),
+        devices: devicesToWire(vram),
         queue: jobs.counts(),
       }),
       notReady() {
@@ -213,11 +230,25 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
       },
     }),
     ...authRoutes(auth),
-    ...workRoutes({ jobs, streams, catalogue: cataloguePort(catalogue), nowMs: clock.nowMs }),
-    ...jobRoutes({ jobs, streams, sockets, maxSockets: MAX_SOCKETS }),
+    ...workRoutes({
+      jobs,
+      streams,
+      scheduling,
+      catalogue: cataloguePort(catalogue),
+      nowMs: clock.nowMs,
+      monotonicMs: clock.monotonicMs,
+    }),
+    ...jobRoutes({ jobs, streams, scheduling, sockets, maxSockets: MAX_SOCKETS }),
     ...artifactRoutes(artifacts, {
       owns: ({ keyId, scopes }, owner) => keyId === owner || scopes.has("jobs:admin"),
       keyOfJob: (jobId) => jobs.get(jobId)?.keyId,
+    }),
+    ...vramRoutes({
+      vram,
+      nowMs: clock.nowMs,
+      monotonicMs: clock.monotonicMs,
+      isOrphan: (jobId) => jobs.get(jobId)?.status !== "running",
+      isAdmin: (scopes) => scopes.has("gpu:admin"),
     }),
     ...backendRoutes(host.backends),
     ...endpointRoutes(host.backends, log),
@@ -236,6 +267,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     maxBodyBytes: config.http.max_body_bytes,
   });
 
+  await supervisor.recover();
   await jobs.recover();
   const server = await serve({
     host: config.http.host,
@@ -246,6 +278,11 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
   recovering = false;
   // Long enough for the start message to show most backends; it does not wait for a hanging one.
   await Promise.race([host.health.start(), delay(FIRST_LOOK_MS, undefined, { ref: false })]);
+
+  // The devices are inspected before the first lease; until then jobs are accepted and wait.
+  vram.start().catch((error) => {
+    log.error("the devices could not be inspected", { error: messageOf(error) });
+  });
 
   const unsubscribe = auth.onRevoked((keyId) => {
     sockets.close(4401, "the key has ended", keyId);
@@ -275,6 +312,8 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
       watch.close();
       clearInterval(sweeper);
       unsubscribe();
+      await vram.close();
+      await supervisor.close();
       await host.close();
       await server.stop(STOP_GRACE_MS);
       auth.close();

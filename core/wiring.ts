@@ -10,6 +10,7 @@ import { formatProblems, type LoadedConfig } from "./config/mod.ts";
 import { type ErrorCode, GatewayError } from "./errors.ts";
 import {
   type Catalogue,
+  type Choice,
   checkBackends,
   type Host,
   type Resolved,
@@ -20,13 +21,16 @@ import {
   type ArtifactsPort,
   type BackendPort,
   type CataloguePort,
+  type Choices,
   type Jobs,
+  type JobsOptions,
   type ResolvedWork,
   type ServicePort,
   workOf,
 } from "./jobs/mod.ts";
 import type { Log } from "./log.ts";
-import type { Admission } from "./vram/mod.ts";
+import type { Supervised } from "./processes/mod.ts";
+import type { Vram } from "./vram/mod.ts";
 
 /** Longest that a plugin waits for work which it asked another backend to do. */
 const CALL_TIMEOUT_MS = 30 * 60_000;
@@ -40,7 +44,12 @@ export function artifactsPort(artifacts: Artifacts): ArtifactsPort {
   };
 }
 
-export function backendPort(host: Host, name: string): BackendPort | undefined {
+/** `supervised`: the process that the gateway runs for it. */
+export function backendPort(
+  host: Host,
+  name: string,
+  supervised?: Supervised,
+): BackendPort | undefined {
   const backend = host.get(name);
   if (!backend) return undefined;
   return {
@@ -48,8 +57,8 @@ export function backendPort(host: Host, name: string): BackendPort | undefined {
     title: backend.title,
     capability: backend.capability,
     context: backend.context,
-    demand: backend.demand,
     run: backend.run,
+    stopProcess: supervised && (() => supervised.stop()),
     async busy() {
       const health = await backend.health();
       // A server that is gone computes nothing; one that cannot tell may.
@@ -86,18 +95,33 @@ function serviceOf({ kind, route, offers }: Service): ServicePort {
   };
 }
 
-function workFrom({ backend, input, fields, model, demand }: Resolved): ResolvedWork {
+function workFrom({ choices, input, fields, model }: Resolved): ResolvedWork {
+  const [first, ...others] = choices;
   return {
-    backend: backend.name,
-    queueTimeoutMs: backend.settings.queueTimeoutMs,
+    choices: [named(first), ...others.map(named)],
+    anyBackend: fields.backend === undefined,
+    queueTimeoutMs: first.backend.settings.queueTimeoutMs,
     input,
     model,
-    demand,
     priority: fields.priority,
     startBy: fields.start_by,
     timeoutMs: fields.timeout_ms,
     tag: fields.tag,
     stream: fields.stream ?? false,
+  };
+}
+
+function named({ backend, demand }: Choice): Choices[number] {
+  return { backend: backend.name, demand };
+}
+
+/** The choices of a job that waits again; `catalogue` is asked when it does. */
+export function choicesPort(catalogue: () => Catalogue): JobsOptions["choicesOf"] {
+  return ({ capability, backend, input, firstChoice }, bound) => {
+    const isOpen = !bound && firstChoice !== null;
+    const [first, ...others] = catalogue().choicesOf({ kind: capability, backend, input, isOpen });
+    // Nobody of that name offers it any more; it waits until its time is over.
+    return first ? [named(first), ...others.map(named)] : [{ backend }];
   };
 }
 
@@ -118,11 +142,13 @@ export function callOn(catalogue: Catalogue, jobs: Jobs, clock: Clock) {
   };
 }
 
-export function devicesToWire(admission: Admission) {
-  return admission.devices().map(({ name, memoryMiB, jobId }) => ({
-    name,
-    memory_mib: memoryMiB ?? null,
-    job_id: jobId ?? null,
+/** The devices in short, for GET /health; GET /vram tells everything. */
+export function devicesToWire({ devices, admission }: Pick<Vram, "devices" | "admission">) {
+  const granted = [...admission.granted.values()];
+  return [...devices.values()].map((device) => ({
+    name: device.name,
+    memory_mib: Number.isFinite(device.limitMiB) ? device.limitMiB : null,
+    job_id: granted.find(({ running }) => running?.place.device === device)?.request.jobId ?? null,
   }));
 }
 

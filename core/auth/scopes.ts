@@ -15,6 +15,7 @@ export const SCOPES = [
   "jobs:cancel",
   "jobs:admin",
   "gpu:read",
+  "gpu:lease",
   "gpu:admin",
   "keys:admin",
   "config:admin",
@@ -50,7 +51,7 @@ export type Preset = keyof typeof PRESETS;
 /** Scopes that come with another one. `jobs:admin` reads and cancels everybody's jobs. */
 const IMPLIED: { readonly [Owned in Scope]?: readonly Scope[] } = {
   "jobs:admin": ["jobs:read", "jobs:cancel"],
-  "gpu:admin": ["gpu:read"],
+  "gpu:admin": ["gpu:read", "gpu:lease"],
 };
 
 /** What a key with these scopes may do in the end; names this version does not know are dropped. */

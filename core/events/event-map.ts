@@ -1,6 +1,7 @@
 /** Every event of the in-process bus, with its content. */
 
-export type BackendStatus = "starting" | "ready" | "busy" | "degraded" | "down";
+/** stopped: the gateway runs its process and starts it with the next job. */
+export type BackendStatus = "starting" | "ready" | "busy" | "degraded" | "down" | "stopped";
 
 /** One entry of a job's event log; `seq` starts at 1 and has no gap. */
 export interface JobEvent {
@@ -24,6 +25,12 @@ export type JobEventType =
   | "job.failed"
   | "job.cancelled";
 
+interface ModelOnDevice {
+  readonly backend: string;
+  readonly model: string;
+  readonly device: string;
+}
+
 export type EventMap = {
   /** After its commit. */
   "job.event": JobEvent;
@@ -31,6 +38,19 @@ export type EventMap = {
     readonly backend: string;
     readonly status: BackendStatus;
     readonly reason?: string;
+  };
+  /** The gateway has begun to bring a model onto a device. */
+  "vram.loading": ModelOnDevice;
+  "vram.loaded": ModelOnDevice & { readonly ms: number };
+  "vram.load_failed": ModelOnDevice & { readonly reason: string };
+  /** Models of one backend were told to leave; what the probe then saw. */
+  "vram.reclaimed": {
+    readonly backend: string;
+    readonly device: string;
+    readonly models: readonly string[];
+    readonly freed: boolean;
+    readonly expectedMiB: number;
+    readonly actualMiB: number | null;
   };
   "key.revoked": { readonly keyId: string };
   "gateway.draining": Record<string, never>;

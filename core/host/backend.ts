@@ -8,6 +8,7 @@ import type {
   Context,
   Health,
   ModelEntry,
+  Resident,
   VramCost,
 } from "../sdk/plugin.ts";
 import { inTime } from "./in-time.ts";
@@ -46,6 +47,13 @@ export interface Backend {
   demand(kind: string, input: unknown): VramCost | undefined;
   /** Runs plugin code so that a stray error can be traced to this backend. */
   run<T>(work: () => T): T;
+  /** The plugin's calls about its models in memory; each absent when the plugin has none. */
+  readonly memory: {
+    readonly frees: "model" | "everything";
+    readonly residents?: (signal: AbortSignal) => Promise<readonly Resident[]>;
+    readonly load?: (model: string, signal: AbortSignal) => Promise<void>;
+    readonly free?: (model: string, signal: AbortSignal) => Promise<void>;
+  };
   /** Asks the plugin now; never throws. */
   health(): Promise<Health>;
   /** Models by name, from a short-lived cache unless `fresh`; undefined when it has no list. */
@@ -94,6 +102,7 @@ export function createBackend(options: BackendOptions): Backend {
       const cost = plugin?.capabilities[kind]?.vram?.(input, own().config);
       return cost && cost.residentMiB + cost.workingMiB > 0 ? cost : undefined;
     },
+    memory: memoryOf(plugin, own, run),
     async health() {
       if (!plugin) return { status: "down", reason: broken ?? "no plugin" };
       const limitMs = settings.healthTimeoutMs;
@@ -116,5 +125,19 @@ export function createBackend(options: BackendOptions): Backend {
       cached = { models, atMs: monotonicMs() };
       return models;
     },
+  };
+}
+
+function memoryOf(
+  plugin: AnyPlugin | undefined,
+  own: () => Context<unknown>,
+  run: Backend["run"],
+): Backend["memory"] {
+  const { frees = "model", residents, load, free } = plugin ?? {};
+  return {
+    frees,
+    residents: residents && (async (signal) => run(() => residents(own(), signal))),
+    load: load && (async (model, signal) => run(() => load(own(), model, signal))),
+    free: free && (async (model, signal) => run(() => free(own(), model, signal))),
   };
 }

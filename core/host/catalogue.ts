@@ -11,6 +11,9 @@ import type { AnyCapability, VramCost } from "../sdk/plugin.ts";
 import { type Check, createCheck, invalid } from "../validation.ts";
 import type { Backend } from "./backend.ts";
 import { usable } from "./health.ts";
+import { createModelLists } from "./model-lists.ts";
+import { type Choice, createPlacement, type Shortage, twinsOf } from "./placement.ts";
+import { choose, type Service, servicesOf } from "./services.ts";
 
 /** What every request for a capability may say beside the capability's own fields. */
 export const requestSchema = t.Object({
@@ -34,40 +37,37 @@ export const requestSchema = t.Object({
 
 export type RequestFields = Static<typeof requestSchema>;
 
-export interface Offer {
-  readonly backend: Backend;
-  readonly capability: AnyCapability;
-}
-
-/** One kind of work on one route, with everybody who does it. */
-export interface Service {
-  readonly kind: string;
-  readonly route: string;
-  /** In the order in which they are tried: as configured, fallbacks last. */
-  readonly offers: readonly Offer[];
-}
-
 export interface Resolved {
-  readonly backend: Backend;
   readonly input: Record<string, unknown>;
   readonly fields: RequestFields;
   readonly model?: string;
-  readonly demand?: VramCost;
+  /** The backends that may do it: the named one, or all that can, the first of them first. */
+  readonly choices: readonly [Choice, ...Choice[]];
+}
+
+/** Work that was resolved before. */
+export interface KnownWork {
+  readonly kind: string;
+  /** The name of its backend. */
+  readonly backend: string;
+  readonly input: Record<string, unknown>;
+  /** Whether other backends may do it. */
+  readonly isOpen: boolean;
 }
 
 export interface Catalogue {
   readonly services: readonly Service[];
   /** Throws the GatewayError that the client gets. */
   resolve(service: Service, body: unknown, principal: Principal): Promise<Resolved>;
+  /** Who may do it now, its own backend first; empty when that does not offer it any more. */
+  choicesOf(work: KnownWork): Choice[];
 }
 
 export interface CatalogueOptions {
   readonly backends: readonly Backend[];
   /** Undefined, or why the demand can never be met. */
-  readonly shortage: (
-    backend: string,
-    demand: VramCost,
-  ) => { device: string; neededMiB: number; availableMiB: number } | undefined;
+  readonly shortage: (backend: string, demand: VramCost) => Shortage | undefined;
+  readonly monotonicMs: () => number;
   /** A request met a backend that is down: have it looked at again. */
   readonly recheck: (backend: Backend) => void;
 }
@@ -78,6 +78,10 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
   const { backends, shortage, recheck } = options;
   const checks = new Map<AnyCapability, Check<Record<string, unknown>>>();
   const checkRequest = createCheck(requestSchema);
+  const lists = createModelLists(options.monotonicMs);
+  const placement = createPlacement({ shortage, lists });
+  const services = servicesOf(backends);
+  const byKind = new Map(services.map((service) => [service.kind, service]));
 
   function checkOf(capability: AnyCapability): Check<Record<string, unknown>> {
     const known = checks.get(capability) ?? createCheck(capability.input);
@@ -93,60 +97,95 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     });
   }
 
-  async function refuseUnknownModel(backend: Backend, model: string): Promise<void> {
+  /** Why the request cannot be served there, as far as the backend's models tell. */
+  async function unknownModel(backend: Backend, model: string): Promise<GatewayError | undefined> {
     const isKnown = (models: readonly { name: string }[] | undefined) =>
       !models || models.some(({ name }) => name === model);
-    if (isKnown(await backend.models())) return;
+    if (isKnown(await backend.models())) return undefined;
     const models = (await backend.models(true)) ?? [];
-    if (isKnown(models)) return;
+    if (isKnown(models)) return undefined;
     const names = models.map(({ name }) => name);
     const guess = nearest(model, names);
     const hint = guess ? `did you mean "${guess}"?` : `it has ${names.slice(0, 20).join(", ")}`;
     const message = `${backend.title} has no model "${model}"; ${hint}`;
-    throw invalid([{ field: "/model", message }]);
+    return invalid([{ field: "/model", message }]);
+  }
+
+  /** Throws what can be said without asking anybody. */
+  function check(service: Service, body: unknown, { keyId, scopes }: Principal) {
+    if (typeof body !== "object" || body === null || Array.isArray(body)) {
+      throw invalid([{ field: "", message: "expected a JSON object" }]);
+    }
+    const asked = checkRequest(requestPart(body));
+    const { backend, capability } = choose(service, asked.ok ? asked.value.backend : undefined);
+    if (!backend.plugin) refuseDown(backend);
+    const checked = checkOf(capability)(body);
+    if (!asked.ok || !checked.ok) {
+      throw invalid([asked, checked].flatMap((check) => (check.ok ? [] : check.errors)));
+    }
+    const input = checked.value;
+    for (const [field, scope] of Object.entries(capability.restricted ?? {})) {
+      if (input[field] === undefined || scopes.has(scope as Scope)) continue;
+      throw new GatewayError("FORBIDDEN_SCOPE", `The field "${field}" needs the scope ${scope}`);
+    }
+    const { config } = backend.context(keyId);
+    const refusal = backend.run(() => capability.check?.(input, config));
+    if (refusal) throw invalid([{ field: "", message: refusal }]);
+    const demand = backend.run(() => backend.demand(service.kind, input));
+    return { first: { backend, demand }, input, fields: asked.value };
   }
 
   return {
-    services: servicesOf(backends),
+    services,
     async resolve(service, body, principal) {
-      if (typeof body !== "object" || body === null || Array.isArray(body)) {
-        throw invalid([{ field: "", message: "expected a JSON object" }]);
+      const { first, input, fields } = check(service, body, principal);
+      const { backend, demand } = first;
+      const model = typeof input.model === "string" ? input.model : undefined;
+      const isOpen = fields.backend === undefined;
+      let others = isOpen ? placement.others(service, first, input) : [];
+      const resolvedAs = (...choices: readonly [Choice, ...Choice[]]): Resolved => {
+        return { input, fields, model: choices[0].demand?.model ?? model, choices };
+      };
+
+      /** The first choice cannot do it; the others are asked, once, before that is the answer. */
+      async function elsewhere(refusal: GatewayError): Promise<Resolved> {
+        if (!isOpen) throw refusal;
+        if (others.length === 0 && model !== undefined) {
+          await lists.ask(twinsOf(service, backend).map((offer) => offer.backend));
+          others = placement.others(service, first, input);
+        }
+        const [next, ...rest] = others;
+        if (!next) throw refusal;
+        return resolvedAs(next, ...rest);
       }
-      const asked = checkRequest(requestPart(body));
-      const { backend, capability } = choose(service, asked.ok ? asked.value.backend : undefined);
-      if (!backend.plugin) refuseDown(backend);
-      const checked = checkOf(capability)(body);
-      if (!asked.ok || !checked.ok) {
-        throw invalid([asked, checked].flatMap((check) => (check.ok ? [] : check.errors)));
-      }
-      const fields = asked.value;
-      const input = checked.value;
-      for (const [field, scope] of Object.entries(capability.restricted ?? {})) {
-        if (input[field] === undefined || principal.scopes.has(scope as Scope)) continue;
-        throw new GatewayError("FORBIDDEN_SCOPE", `The field "${field}" needs the scope ${scope}`);
-      }
-      const { config } = backend.context(principal.keyId);
-      const refusal = backend.run(() => capability.check?.(input, config));
-      if (refusal) throw invalid([{ field: "", message: refusal }]);
-      const demand = backend.run(() => backend.demand(service.kind, input));
+
       const short = demand && shortage(backend.name, demand);
-      if (short) {
-        const message =
-          `${short.neededMiB} MiB are needed and ${short.device} has ${short.availableMiB} MiB: ` +
-          `${short.neededMiB - short.availableMiB} MiB too much`;
-        throw new GatewayError("INFEASIBLE_VRAM", message, { details: { ...short } });
-      }
+      if (short) return elsewhere(infeasible(short));
       if (backend.state.status === "down") {
         recheck(backend);
         if (!backend.settings.queueWhenDown) refuseDown(backend);
       }
-      const model = typeof input.model === "string" ? input.model : undefined;
       if (model !== undefined && usable(backend.state.status)) {
-        await refuseUnknownModel(backend, model);
+        const refusal = await unknownModel(backend, model);
+        if (refusal) return elsewhere(refusal);
       }
-      return { backend, input, fields, model: demand?.model ?? model, demand };
+      return resolvedAs(first, ...others);
+    },
+    choicesOf({ kind, backend: name, input, isOpen }) {
+      const service = byKind.get(kind);
+      const backend = service?.offers.find((offer) => offer.backend.name === name)?.backend;
+      if (!service || !backend) return [];
+      const first = { backend, demand: backend.run(() => backend.demand(kind, input)) };
+      return isOpen ? [first, ...placement.others(service, first, input)] : [first];
     },
   };
+}
+
+function infeasible(short: Shortage): GatewayError {
+  const message =
+    `${short.neededMiB} MiB are needed and ${short.device} has ${short.availableMiB} MiB: ` +
+    `${short.neededMiB - short.availableMiB} MiB too much`;
+  return new GatewayError("INFEASIBLE_VRAM", message, { details: { ...short } });
 }
 
 /** The part of a body that every request may have, whatever the capability. */
@@ -156,41 +195,4 @@ function requestPart(body: object): Record<string, unknown> {
     if (Object.hasOwn(requestSchema.properties, name)) part[name] = value;
   }
   return part;
-}
-
-function servicesOf(backends: readonly Backend[]): Service[] {
-  const services = new Map<string, Service & { offers: Offer[] }>();
-  for (const backend of backends) {
-    for (const [kind, capability] of Object.entries(backend.plugin?.capabilities ?? {})) {
-      const { route } = capability as AnyCapability;
-      const service = services.get(kind) ?? { kind, route, offers: [] };
-      service.offers.push({ backend, capability });
-      services.set(kind, service);
-    }
-  }
-  for (const { offers } of services.values()) {
-    offers.sort((a, b) => Number(isFallback(a)) - Number(isFallback(b)));
-  }
-  return [...services.values()];
-}
-
-const isFallback = ({ backend }: Offer): boolean => backend.plugin?.fallback === true;
-
-/** The named backend; else the first that works, as configured; else the first. */
-function choose({ kind, offers }: Service, wanted: string | undefined): Offer {
-  if (wanted !== undefined) {
-    const offer = offers.find(({ backend }) => backend.name === wanted);
-    if (offer) return offer;
-    const names = offers.map(({ backend }) => backend.name);
-    const guess = nearest(wanted, names);
-    const hint = guess ? `did you mean "${guess}"?` : `there is ${names.join(", ")}`;
-    const message = `no backend "${wanted}" offers ${kind}; ${hint}`;
-    throw invalid([{ field: "/backend", message }]);
-  }
-  const offer =
-    offers.find(({ backend }) => usable(backend.state.status)) ??
-    offers.find(({ backend }) => backend.state.status === "starting") ??
-    offers[0];
-  if (!offer) throw new GatewayError("NOT_FOUND", `No backend offers ${kind}`);
-  return offer;
 }

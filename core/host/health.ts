@@ -21,6 +21,8 @@ export interface HealthLoop {
 export interface HealthLoopOptions {
   readonly backends: readonly Backend[];
   readonly intervalMs: number;
+  /** For backends whose process the gateway runs: whether it is down on purpose, or coming up. */
+  readonly process: (backend: string) => "stopped" | "starting" | "up" | undefined;
   readonly clock: Clock;
   readonly bus: Bus;
   readonly log: Log;
@@ -33,9 +35,8 @@ export function createHealthLoop(options: HealthLoopOptions): HealthLoop {
   let stopped = false;
 
   async function look(backend: Backend): Promise<void> {
-    const health = await backend.health();
+    const after = await stateNow(backend);
     const before = backend.state;
-    const after = stateOf(health, clock.nowMs());
     backend.state = after;
     if (before.status !== after.status || before.reason !== after.reason) {
       const { status, reason } = after;
@@ -43,6 +44,18 @@ export function createHealthLoop(options: HealthLoopOptions): HealthLoop {
       const quiet = usable(before.status) === usable(after.status);
       log[quiet ? "debug" : "info"](`backend ${status}`, { backend: backend.name, reason });
     }
+  }
+
+  async function stateNow(backend: Backend): Promise<BackendState> {
+    if (options.process(backend.name) === "stopped") {
+      return { status: "stopped", reason: ASLEEP, checkedAtMs: clock.nowMs() };
+    }
+    const state = stateOf(await backend.health(), clock.nowMs());
+    if (state.status !== "down") return state;
+    // A server that is being started, or was stopped meanwhile, is not one that fails.
+    const process = options.process(backend.name);
+    if (process === "starting") return { ...state, status: "starting" };
+    return process === "stopped" ? { ...state, status: "stopped", reason: ASLEEP } : state;
   }
 
   /** One look at a time per backend; who asks during a look gets that one. */
@@ -72,6 +85,8 @@ export function createHealthLoop(options: HealthLoopOptions): HealthLoop {
     },
   };
 }
+
+const ASLEEP = "its process is stopped; the next job starts it";
 
 /** Whether work may be sent there. */
 export function usable(status: BackendStatus): boolean {

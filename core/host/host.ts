@@ -44,6 +44,8 @@ export interface HostOptions {
   readonly clock: Clock;
   readonly bus: Bus;
   readonly log: Log;
+  /** What the gateway knows of the backend's process; undefined when it does not run it. */
+  readonly process?: (backend: string) => "stopped" | "starting" | "up" | undefined;
   /** Asks for a capability on behalf of a key; see `Context.call`. */
   readonly call: (keyId: string, capability: string, input: unknown) => Promise<unknown>;
 }
@@ -67,7 +69,14 @@ export async function openHost(options: HostOptions): Promise<OpenedHost> {
   const backends = opened.flatMap(({ backend }) => backend ?? []);
   const byName = new Map(backends.map((backend) => [backend.name, backend]));
   const intervalMs = config.health.interval_ms;
-  const health = createHealthLoop({ backends, intervalMs, clock, bus, log });
+  const health = createHealthLoop({
+    backends,
+    intervalMs,
+    process: options.process ?? (() => undefined),
+    clock,
+    bus,
+    log,
+  });
 
   const host: Host = {
     backends,

@@ -2,15 +2,15 @@ export { type Backend, currentBackend } from "./backend.ts";
 export {
   type Catalogue,
   createCatalogue,
-  type Offer,
   type Resolved,
   requestSchema,
-  type Service,
 } from "./catalogue.ts";
 export { endpointRoutes } from "./endpoints.ts";
 export { usable } from "./health.ts";
 export { checkBackends, type Host, openHost } from "./host.ts";
 export { builtInPlugins, type LoadedPlugin, loadPlugin } from "./load.ts";
 export { checkManifest } from "./manifest.ts";
+export type { Choice } from "./placement.ts";
 export { createRouteClaims, RESERVED } from "./route-claims.ts";
 export { backendRoutes, backendToWire } from "./routes.ts";
+export type { Offer, Service } from "./services.ts";

@@ -4,30 +4,34 @@ import { GatewayError } from "../errors.ts";
 import type { Bus } from "../events/mod.ts";
 import type { Ids } from "../ids.ts";
 import { type Log, messageOf } from "../log.ts";
-import type { VramCost } from "../sdk/plugin.ts";
 import type { Database } from "../storage/mod.ts";
 import type { Change, JobFilter } from "./changes.ts";
 import { createHub, type Hub, isLastEvent } from "./hub.ts";
+import { createLoadingNotes } from "./loading.ts";
+import { errorOf, failureOf } from "./outcome.ts";
 import { persist } from "./persist.ts";
-import type { AdmissionPort, ArtifactsPort, BackendsPort } from "./ports.ts";
+import type { AdmissionPort, ArtifactsPort, BackendsPort, Choices } from "./ports.ts";
 import { createPreviews, type Previews } from "./previews.ts";
+import { withoutInput } from "./private-text.ts";
 import { createQueue } from "./queue.ts";
+import { recoverJobs } from "./recovery.ts";
 import type { JobError, JobRow } from "./row.ts";
-import { createRunner } from "./runner.ts";
+import { createRunner, type Holding } from "./runner.ts";
 import { type JobWire, jobToWire } from "./schema.ts";
 import { isTerminal } from "./state.ts";
 import { createJobStore } from "./store.ts";
 
-/** One accepted request for a capability, checked and with its backend chosen. */
+/** One accepted request for a capability, checked and with the backends that may do it. */
 export interface Work {
   readonly keyId: string;
   /** Unfinished jobs that the key may have; 0 means unlimited. */
   readonly activeLimit: number;
   readonly capability: string;
-  readonly backend: string;
+  readonly choices: Choices;
+  /** The request named no backend: later attempts may have other choices. */
+  readonly anyBackend?: boolean;
   readonly model?: string;
   readonly input: Record<string, unknown>;
-  readonly demand?: VramCost;
   readonly priority: number;
   readonly startByMs?: number;
   readonly timeoutMs?: number;
@@ -37,6 +41,8 @@ export interface Work {
 }
 
 export interface Jobs {
+  /** Throws what `submit` would, for reasons that have nothing to do with the work itself. */
+  refuse(work: Pick<Work, "keyId" | "activeLimit">): void;
   /** Settles after the commit: an accepted job is on disk. */
   submit(work: Work): Promise<{ readonly row: JobRow; readonly replayed: boolean }>;
   /** The job of an earlier request with this Idempotency-Key; throws IDEMPOTENCY_MISMATCH. */
@@ -50,6 +56,8 @@ export interface Jobs {
   purge(id: string): Promise<void>;
   /** The job as soon as it has ended, or as it is after `waitMs`. */
   ended(id: string, waitMs: number): Promise<JobRow | undefined>;
+  /** What holds a lease for the job now, also after the job's end. */
+  holding(id: string): Holding | undefined;
   readonly hub: Hub;
   readonly previews: Previews;
   counts(): { readonly pending: number; readonly running: number };
@@ -70,6 +78,13 @@ export interface JobsOptions {
   readonly admission: AdmissionPort;
   readonly artifacts: ArtifactsPort;
   readonly backends: BackendsPort;
+  /**
+   * The backends that may do a job that is on disk, its own first; only that one when the job is
+   * `bound` to it. Throws when its plugin cannot say what the job costs.
+   */
+  readonly choicesOf: (row: JobRow, bound: boolean) => Choices;
+  /** A key's part of the devices compared with others; 1 unless said. */
+  readonly keyWeight?: (keyId: string) => number | undefined;
   readonly settings: {
     readonly maxPending: number;
     readonly cancelGraceMs: number;
@@ -79,7 +94,6 @@ export interface JobsOptions {
   };
 }
 
-const CRASHES_BEFORE_POISON = 3;
 const SWEEP_MS = 60_000;
 const SWEEP_BATCH = 500;
 const IDEMPOTENCY_MS = 24 * 3_600_000;
@@ -110,10 +124,6 @@ export function createJobs(options: JobsOptions): Jobs {
     hub.publish(event);
   }
 
-  function demandOf(row: JobRow): VramCost | undefined {
-    return backends.get(row.backend)?.demand(row.capability, row.input);
-  }
-
   const runner = createRunner({
     store,
     artifacts,
@@ -125,14 +135,25 @@ export function createJobs(options: JobsOptions): Jobs {
     cancelGraceMs: settings.cancelGraceMs,
     logPrompts: settings.logPrompts,
     publish,
-    requeued: (row) => draining || enqueue(row, false),
+    requeued: (row) => draining || enqueue(row),
   });
+
+  const loading = createLoadingNotes({ store, publish, log });
 
   const queue = createQueue({
     admission,
     clock,
-    log,
+    keyWeight: options.keyWeight,
     granted: runner.start,
+    loading: loading.add,
+    refused(row, cause) {
+      // The next start takes it up.
+      if (draining) return;
+      const failure = failureOf(cause, "The scheduler");
+      const error = settings.logPrompts ? failure.message : withoutInput(failure.message, row);
+      log.warn("a job gets no lease", { job: row.id, code: failure.code, error });
+      failPending(row.id, errorOf(failure));
+    },
     expired(jobId) {
       queue.remove(jobId);
       const message = "The job did not start before its `start_by`";
@@ -145,18 +166,22 @@ export function createJobs(options: JobsOptions): Jobs {
     void persist(() => store.finish(jobId, end), log).then((change) => change && publish(change));
   }
 
-  /** Queues a job that is on disk. A plugin that cannot say what the job costs has failed it. */
-  function enqueue(row: JobRow, resume: boolean): void {
-    try {
-      queue.add({ row, demand: demandOf(row), resume });
-    } catch (cause) {
-      const message = `The plugin of ${row.backend} failed: ${messageOf(cause)}`;
-      log.error("a job cannot be queued", { job: row.id, error: message });
-      failPending(row.id, { code: "INTERNAL", message, details: { retryable: false } });
-    }
+  /** Queues a job that is on disk; one that ran goes first, on the backend where it ran. */
+  function enqueue(row: JobRow, resume = false): void {
+    // What an earlier attempt left can only be taken up where it was left.
+    const bound = resume || (row.epoch > 0 && store.hasSteps(row.id));
+    const choices = (): Choices => {
+      try {
+        return options.choicesOf(row, bound);
+      } catch (cause) {
+        const message = `The plugin of ${row.backend} failed: ${messageOf(cause)}`;
+        throw new GatewayError("INTERNAL", message, { cause });
+      }
+    };
+    queue.add({ row, choices, resume });
   }
 
-  function refuse({ keyId, activeLimit }: Work): void {
+  function refuse({ keyId, activeLimit }: Pick<Work, "keyId" | "activeLimit">): void {
     if (draining) throw new GatewayError("SHUTTING_DOWN", undefined, { retryAfterMs: 10_000 });
     if (activeLimit > 0 && (active.get(keyId) ?? 0) >= activeLimit) {
       const message = `This key has ${activeLimit} unfinished jobs, which is its limit`;
@@ -170,11 +195,12 @@ export function createJobs(options: JobsOptions): Jobs {
 
   async function submit(work: Work) {
     refuse(work);
-    const { demand, activeLimit: _, ...job } = work;
+    const { choices, activeLimit: _, ...job } = work;
+    const [{ backend }] = choices;
     // Counted before the commit, or parallel requests would pass the limit together.
     count(work.keyId, 1);
     arriving++;
-    const inserted = await store.insert({ id: ids.uuid(), ...job }).catch((error) => {
+    const inserted = await store.insert({ id: ids.uuid(), backend, ...job }).catch((error) => {
       arriving--;
       count(work.keyId, -1);
       throw error;
@@ -183,7 +209,7 @@ export function createJobs(options: JobsOptions): Jobs {
     if (inserted.kind === "inserted") {
       publish(inserted.change);
       const { row } = inserted.change;
-      if (!draining) queue.add({ row, demand, resume: false });
+      if (!draining) queue.add({ row, choices: () => choices, resume: false });
       return { row, replayed: false };
     }
     count(work.keyId, -1);
@@ -196,36 +222,6 @@ export function createJobs(options: JobsOptions): Jobs {
     return jobToWire(row, {
       waiting,
       hasPreview: row.status === "running" && previews.get(row.id) !== undefined,
-    });
-  }
-
-  /** A job that ran when the last process ended: its plugin adopts the work or starts it again. */
-  async function takeUp(row: JobRow): Promise<void> {
-    if (row.crashes >= CRASHES_BEFORE_POISON) {
-      const message = `The gateway's process ended ${row.crashes} times while it ran this job`;
-      const error = { code: "POISON_JOB", message, details: { retryable: false } };
-      const change = await store.finish(row.id, { status: "failed", epoch: row.epoch, error });
-      if (change) publish(change);
-      return;
-    }
-    const resume = backends.get(row.backend)?.capability(row.capability)?.restart === "resume";
-    const change = await store.requeue(row.id, row.epoch, {
-      reason: "The gateway was restarted",
-      runAfterMs: clock.nowMs(),
-      counted: true,
-      orderly: false,
-      forgetSteps: !resume,
-    });
-    if (!change) return;
-    publish(change);
-    enqueue(change.row, true);
-  }
-
-  /** A disk that is full at the start keeps nobody from reading, or from making room. */
-  async function takeUpOrLater(row: JobRow): Promise<void> {
-    await takeUp(row).catch((error) => {
-      log.error("a job could not be taken up yet", { job: row.id, error: messageOf(error) });
-      void persist(() => takeUp(row), log);
     });
   }
 
@@ -251,8 +247,10 @@ export function createJobs(options: JobsOptions): Jobs {
   sweeper.unref();
 
   return {
+    refuse,
     submit,
     wire,
+    holding: runner.holding,
     hub,
     previews,
     replay(keyId, idempotency) {
@@ -296,17 +294,17 @@ export function createJobs(options: JobsOptions): Jobs {
         const leave = hub.follow(id, row.seq, { event() {}, end: () => queueMicrotask(finish) });
       }),
     counts: () => ({ pending: queue.size, running: runner.running }),
-    async recover() {
-      const rows = store.unfinished();
-      for (const row of rows) count(row.keyId, 1);
-      const running = rows.filter((row) => row.status === "running");
-      // First, so that their backends are not given to others in between.
-      await Promise.all(running.map(takeUpOrLater));
-      for (const row of rows) if (row.status === "pending") enqueue(row, false);
-      if (rows.length > 0) {
-        log.info("took up unfinished jobs", { unfinished: rows.length, running: running.length });
-      }
-    },
+    recover: () =>
+      recoverJobs({
+        store,
+        clock,
+        log,
+        publish,
+        enqueue,
+        found: (row) => count(row.keyId, 1),
+        resumes: (row) =>
+          backends.get(row.backend)?.capability(row.capability)?.restart === "resume",
+      }),
     async drain() {
       draining = true;
       clearInterval(sweeper);

@@ -3,24 +3,65 @@ import type { ErrorCode } from "../errors.ts";
 import type { Artifact, ArtifactBody, ArtifactOptions } from "../sdk/job.ts";
 import type { AnyCapability, Context, VramCost } from "../sdk/plugin.ts";
 
+/** A backend that may do the job, and what the job asks of its device. */
+export interface Choice {
+  readonly backend: string;
+  /** Undefined when it needs no GPU. */
+  readonly demand?: VramCost;
+}
+
+/** The one that would be taken if all were free comes first. */
+export type Choices = readonly [Choice, ...Choice[]];
+
+/** How the work ended, as far as it teaches what such work costs. */
+export type LeaseEnd = "completed" | "failed" | "out_of_memory";
+
 export interface LeasePort {
   readonly jobId: string;
+  readonly backend: string;
   readonly device?: string;
-  release(): void;
+  /** Idempotent. Without an end it teaches nothing: the job was cancelled, or never began. */
+  release(end?: LeaseEnd): void;
 }
 
 export interface AdmissionPort {
+  /**
+   * Rejects with the signal's reason, or with the GatewayError that becomes the job's: its model
+   * could not be loaded, its backend's process does not start.
+   */
   acquire(
     request: {
       readonly jobId: string;
-      readonly backend: string;
-      readonly demand?: VramCost;
+      readonly keyId: string;
+      /** The key's part compared with others; 1 unless said. */
+      readonly keyWeight?: number;
+      readonly choices: Choices;
       readonly priority: number;
+      /** True for work that was running when the gateway stopped. */
       readonly resume: boolean;
+      /** Monotonic milliseconds: from then on it will not be wanted any more. */
+      readonly startByMs?: number;
+      /** Called, perhaps more than once, when its model is on its way onto a device. */
+      readonly loading?: () => void;
     },
     signal: AbortSignal,
   ): Promise<LeasePort>;
   waiting(jobId: string): { readonly ahead: number; readonly reason: string } | undefined;
+}
+
+/** What the scheduler can tell of jobs that wait, and of jobs that do not exist. */
+export interface SchedulingPort {
+  /** As clients read it; undefined when the job does not wait for a lease now. */
+  explain(jobId: string): Promise<unknown> | unknown;
+  /** What would become of this request, as clients read it. */
+  dryRun(request: {
+    readonly keyId: string;
+    readonly keyWeight?: number;
+    readonly choices: Choices;
+    readonly priority: number;
+    /** Monotonic milliseconds. */
+    readonly startByMs?: number;
+  }): Promise<unknown> | unknown;
 }
 
 /** A configured backend as a job sees it. */
@@ -28,8 +69,6 @@ export interface BackendPort {
   readonly title: string;
   capability(kind: string): AnyCapability | undefined;
   context(keyId: string): Context<unknown>;
-  /** What the request asks of the GPU; undefined when it needs none. */
-  demand(kind: string, input: unknown): VramCost | undefined;
   readonly attemptTimeoutMs: number;
   readonly stallTimeoutMs: number;
   readonly queueTimeoutMs: number;
@@ -37,6 +76,8 @@ export interface BackendPort {
   run<T>(work: () => T): T;
   /** Whether a job that cannot be stopped may still be computing there. */
   busy(): Promise<boolean>;
+  /** Ends the process that the gateway runs for it; absent when somebody else runs it. */
+  stopProcess?(): Promise<void>;
 }
 
 export interface BackendsPort {

@@ -5,9 +5,7 @@
  */
 import type { Clock } from "../clock.ts";
 import { GatewayError } from "../errors.ts";
-import { type Log, messageOf } from "../log.ts";
-import type { VramCost } from "../sdk/plugin.ts";
-import type { AdmissionPort, LeasePort } from "./ports.ts";
+import type { AdmissionPort, Choices, LeasePort } from "./ports.ts";
 import type { JobRow } from "./row.ts";
 
 /** How often deadlines are looked at. */
@@ -15,7 +13,8 @@ const SWEEP_MS = 250;
 
 export interface QueueItem {
   readonly row: JobRow;
-  readonly demand?: VramCost;
+  /** Asked when the job begins to wait for a lease: after a pause others may work than before. */
+  readonly choices: () => Choices;
   /** True for work that was running when the gateway stopped. */
   readonly resume: boolean;
 }
@@ -32,9 +31,13 @@ export interface Queue {
 export interface QueuePorts {
   readonly admission: AdmissionPort;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly keyWeight?: (keyId: string) => number | undefined;
   /** Owns the lease from then on. */
   readonly granted: (jobId: string, lease: LeasePort) => void;
+  /** Its model is on its way; told once. */
+  readonly loading: (jobId: string) => void;
+  /** It will never get a lease; the job has no place any more. */
+  readonly refused: (row: JobRow, error: unknown) => void;
   /** `start_by` has passed. */
   readonly expired: (jobId: string) => void;
 }
@@ -44,21 +47,36 @@ interface Place {
   readonly startByMs: number;
 }
 
-export function createQueue({ admission, clock, log, granted, expired }: QueuePorts): Queue {
+export function createQueue(ports: QueuePorts): Queue {
+  const { admission, clock } = ports;
   const places = new Map<string, Place>();
 
-  async function wait({ row, demand, resume }: QueueItem, signal: AbortSignal): Promise<void> {
+  async function wait({ row, choices, resume }: QueueItem, place: Place): Promise<void> {
+    const { signal } = place.abort;
     const pauseMs = pauseOf(row, clock.nowMs());
     if (pauseMs > 0) await pause(pauseMs, signal);
-    const request = { jobId: row.id, backend: row.backend, demand, priority: row.priority, resume };
+    let told = false;
+    const request = {
+      jobId: row.id,
+      keyId: row.keyId,
+      keyWeight: ports.keyWeight?.(row.keyId),
+      choices: choices(),
+      priority: row.priority,
+      resume,
+      startByMs: Number.isFinite(place.startByMs) ? place.startByMs : undefined,
+      loading() {
+        if (!told && !signal.aborted) ports.loading(row.id);
+        told = true;
+      },
+    };
     const lease = await admission.acquire(request, signal);
     places.delete(row.id);
-    granted(row.id, lease);
+    ports.granted(row.id, lease);
   }
 
   const sweep = setInterval(() => {
     const now = clock.monotonicMs();
-    for (const [jobId, place] of places) if (place.startByMs <= now) expired(jobId);
+    for (const [jobId, place] of places) if (place.startByMs <= now) ports.expired(jobId);
   }, SWEEP_MS);
   sweep.unref();
 
@@ -74,11 +92,12 @@ export function createQueue({ admission, clock, log, granted, expired }: QueuePo
         row.startBy === null || row.attempts > 0
           ? Number.POSITIVE_INFINITY
           : row.startBy - clock.nowMs();
-      places.set(row.id, { abort, startByMs: clock.monotonicMs() + remainingMs });
-      wait(item, abort.signal).catch((error) => {
-        if (!abort.signal.aborted) {
-          log.error("a job cannot wait", { job: row.id, error: messageOf(error) });
-        }
+      const place: Place = { abort, startByMs: clock.monotonicMs() + remainingMs };
+      places.set(row.id, place);
+      wait(item, place).catch((error) => {
+        if (abort.signal.aborted) return;
+        places.delete(row.id);
+        ports.refused(row, error);
       });
     },
     remove(jobId) {

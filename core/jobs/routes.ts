@@ -2,8 +2,10 @@
 import { Type as t } from "@sinclair/typebox";
 import { GatewayError } from "../errors.ts";
 import { type Call, type Route, route } from "../http/route.ts";
+import { explanationOf, explanationSchema } from "./explain.ts";
 import type { Jobs } from "./jobs.ts";
 import { owned } from "./owned.ts";
+import type { SchedulingPort } from "./ports.ts";
 import { jobSchema } from "./schema.ts";
 import type { JobSockets } from "./socket.ts";
 import type { EventStreams } from "./sse.ts";
@@ -11,6 +13,7 @@ import { isTerminal, STATUSES } from "./state.ts";
 
 export interface JobRoutesOptions {
   readonly jobs: Jobs;
+  readonly scheduling: SchedulingPort;
   readonly streams: EventStreams;
   readonly sockets: JobSockets;
   /** WebSockets that may be open at once. */
@@ -40,7 +43,9 @@ const listQuery = t.Object({
   all: t.Optional(t.Boolean({ description: "Everybody's jobs; needs `jobs:admin`." })),
 });
 
-export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptions): Route[] {
+export function jobRoutes(options: JobRoutesOptions): Route[] {
+  const { jobs, streams, sockets, maxSockets } = options;
+
   /** Nobody starts to watch a gateway that stops: the next one tells what was missed. */
   function refuseWhenStopping(): void {
     if (jobs.draining) {
@@ -136,6 +141,22 @@ export function jobRoutes({ jobs, streams, sockets, maxSockets }: JobRoutesOptio
       params: idParams,
       docs: { tag: TAG, summary: "Read a job", data: jobSchema },
       handle: (call) => jobs.wire(owned(jobs, call.principal, call.params.job_id)),
+    }),
+    route({
+      method: "GET",
+      path: "/jobs/:job_id/explain",
+      policy: { access: "jobs:read" },
+      params: idParams,
+      docs: {
+        tag: TAG,
+        summary: "Why a job waits, or where it is",
+        description:
+          "Of a waiting job: what it waits for, its place in the order of dispatch, each place where " +
+          "it could run with what would have to leave there, and when it may start (null rather than " +
+          "a guess). Of any other job: what it does or how it ended, where, and since when.",
+        data: explanationSchema,
+      },
+      handle: (call) => explanationOf(owned(jobs, call.principal, call.params.job_id), options),
     }),
     route({
       method: "DELETE",

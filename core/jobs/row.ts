@@ -15,7 +15,10 @@ export interface NewJob {
   readonly id: string;
   readonly keyId: string;
   readonly capability: string;
+  /** The first choice, when there are several. */
   readonly backend: string;
+  /** The request named no backend: it may run on another one. */
+  readonly anyBackend?: boolean;
   readonly model?: string;
   readonly priority: number;
   readonly input: Record<string, unknown>;
@@ -36,8 +39,10 @@ export const COLUMNS = Object.entries(tables.jobs)
 /**
  * The first event of every job. It is not in the log: the row says all of it, for half the writes.
  */
-export function createdEvent({ id, capability, backend, createdAt }: JobRow): JobEvent {
-  const data = { capability, backend };
+export function createdEvent(row: JobRow): JobEvent {
+  const { id, capability, createdAt } = row;
+  // An event does not change any more, wherever the job has run since.
+  const data = { capability, backend: row.firstChoice ?? row.backend };
   return { jobId: id, seq: 1, type: "job.created", data, atMs: createdAt };
 }
 
@@ -48,6 +53,7 @@ export function newRow(job: NewJob, now: number): JobRow {
     keyId: job.keyId,
     capability: job.capability,
     backend: job.backend,
+    firstChoice: job.anyBackend ? job.backend : null,
     model: job.model ?? null,
     device: null,
     status: "pending",

@@ -4,13 +4,14 @@
  * asked to stop. See DESIGN.md for the table of endings.
  */
 import type { Clock } from "../clock.ts";
-import { CATALOGUE, type ErrorCode, GatewayError } from "../errors.ts";
+import { CATALOGUE, GatewayError } from "../errors.ts";
 import { type Log, messageOf } from "../log.ts";
-import { BackendError } from "../sdk/errors.ts";
-import { createAttempt } from "./attempt.ts";
+import { type Attempt, createAttempt } from "./attempt.ts";
 import type { Change } from "./changes.ts";
+import { createOrphans, within } from "./orphans.ts";
+import { errorOf, failureOf, isJson, outputOf } from "./outcome.ts";
 import { persist } from "./persist.ts";
-import type { ArtifactsPort, BackendPort, BackendsPort, LeasePort } from "./ports.ts";
+import type { ArtifactsPort, BackendPort, BackendsPort, LeaseEnd, LeasePort } from "./ports.ts";
 import type { Previews } from "./previews.ts";
 import { withoutInput } from "./private-text.ts";
 import { type Failure, judge } from "./retry.ts";
@@ -39,16 +40,35 @@ export interface Runner {
   start(jobId: string, lease: LeasePort): void;
   /** The job was cancelled: its work is told to stop. */
   cancel(jobId: string): void;
+  /** What holds a lease for the job now, also after the job's end. */
+  holding(jobId: string): Holding | undefined;
   readonly running: number;
   /** Settles when nothing runs any more, or after `graceMs`; what still runs keeps its row. */
   drain(graceMs: number): Promise<void>;
 }
 
+/** An attempt that holds a lease. */
+export interface Holding {
+  readonly backend: string;
+  /** Undefined when it needs none. */
+  readonly device?: string;
+  /** Wall clock, milliseconds. */
+  readonly startedAtMs: number;
+  /**
+   * stopping: it was told to stop. stopping_process: it did not, so its server is being ended.
+   * orphan: it did not, and its server has to tell when it is idle.
+   */
+  readonly state: "running" | "stopping" | "stopping_process" | "orphan";
+}
+
 /** Why an attempt was aborted: its job was cancelled (its end is written), or it took too long. */
 type Abort = { readonly kind: "cancelled" } | { readonly kind: "expired"; failure: Failure };
 
-interface Execution {
+type Run = NonNullable<ReturnType<BackendPort["capability"]>>["run"];
+
+interface Execution extends Holding {
   readonly jobId: string;
+  state: Holding["state"];
   readonly abort: (why: Abort) => void;
   /** Settles when the end is written and `run` has settled, or the backend is known to be idle. */
   readonly over: Promise<unknown>;
@@ -56,18 +76,22 @@ interface Execution {
 
 /** How often an attempt's silence is looked at. */
 const WATCH_MS = 250;
-/** Longest that an orphan lease is held against a backend that cannot say whether it computes. */
-const ORPHAN_LIMIT_MS = 10 * 60_000;
-const ORPHAN_POLL_MS = 2_000;
 
 export function createRunner(ports: RunnerPorts): Runner {
   const { store, backends, clock, log } = ports;
   const written = <T>(work: () => Promise<T>): Promise<T> => persist(work, log);
   // By attempt: the one before may still be settling, on a backend that takes several jobs.
   const executions = new Set<Execution>();
+  const orphans = createOrphans({
+    clock,
+    log,
+    graceMs: ports.cancelGraceMs,
+    isWanted: (backend) =>
+      [...executions].some((it) => it.backend === backend && it.state === "running"),
+  });
 
   async function begin(jobId: string, lease: LeasePort): Promise<void> {
-    const claimed = await written(() => store.claim(jobId, lease.device));
+    const claimed = await written(() => store.claim(jobId, lease));
     if (!claimed) return lease.release();
     ports.publish(claimed);
     const { backend: name, input } = claimed.row;
@@ -84,12 +108,8 @@ export function createRunner(ports: RunnerPorts): Runner {
     execute(claimed.row, backend, run, lease);
   }
 
-  function execute(
-    row: JobRow,
-    backend: BackendPort,
-    run: NonNullable<ReturnType<BackendPort["capability"]>>["run"],
-    lease: LeasePort,
-  ): void {
+  function execute(row: JobRow, backend: BackendPort, run: Run, lease: LeasePort): void {
+    const startedMonotonicMs = clock.monotonicMs();
     const controller = new AbortController();
     const attempt = createAttempt(row, controller.signal, ports);
     let aborted: (why: Abort) => void = () => {};
@@ -97,21 +117,10 @@ export function createRunner(ports: RunnerPorts): Runner {
       aborted = resolve;
     });
 
-    // A plugin may throw at once, reject later, or return a plain value.
-    const settled = (async () =>
-      backend.run(() => run(attempt.job, backend.context(row.keyId))))().then(
-      (result): { output: unknown } | { failure: Failure } => {
-        const output = outputOf(result, attempt.artifacts);
-        // What cannot be written must not be tried again for ever.
-        if (isJson(output)) return { output };
-        const message = `The plugin for ${backend.title} returned something that is not JSON`;
-        return { failure: { code: "INTERNAL", message } };
-      },
-      (error: unknown) => ({ failure: failureOf(error, backend) }),
-    );
-
+    const settled = outcomeOf(row, backend, run, attempt);
     const abort = (why: Abort) => {
       if (controller.signal.aborted) return;
+      execution.state = "stopping";
       controller.abort(
         why.kind === "expired"
           ? new GatewayError(why.failure.code, why.failure.message)
@@ -122,23 +131,68 @@ export function createRunner(ports: RunnerPorts): Runner {
     };
     const unwatch = watch(row, backend, attempt, (failure) => abort({ kind: "expired", failure }));
 
+    let lesson: LeaseEnd | undefined;
     const ended = Promise.race([settled, abortion]).then(async (end) => {
       unwatch();
       attempt.finish();
       if ("output" in end) {
+        lesson = "completed";
         const { output } = end;
         await written(() => complete(row, output));
       }
-      if ("failure" in end) await written(() => conclude(row, end.failure));
+      if ("failure" in end) {
+        lesson = end.failure.code === "OUT_OF_MEMORY" ? "out_of_memory" : "failed";
+        await written(() => conclude(row, end.failure));
+      }
       ports.previews.remove(row.id);
     });
-    const idle = untilIdle(settled, abortion, backend, row.id);
+    const idle = Promise.race([settled, abortion]).then(async (end) => {
+      if (!("kind" in end)) return;
+      await orphans.untilIdle({
+        jobId: row.id,
+        backend: row.backend,
+        port: backend,
+        startedAtMs: startedMonotonicMs,
+        finished: settled,
+        become(state) {
+          execution.state = state;
+        },
+      });
+    });
     const over = Promise.allSettled([ended, idle]).then(() => {
       executions.delete(execution);
-      lease.release();
+      lease.release(lesson);
     });
-    const execution: Execution = { jobId: row.id, abort, over };
+    const execution: Execution = {
+      jobId: row.id,
+      backend: row.backend,
+      device: lease.device,
+      startedAtMs: row.updatedAt,
+      state: "running",
+      abort,
+      over,
+    };
     executions.add(execution);
+  }
+
+  /** Never rejects. */
+  async function outcomeOf(
+    row: JobRow,
+    backend: BackendPort,
+    run: Run,
+    attempt: Attempt,
+  ): Promise<{ readonly output: unknown } | { readonly failure: Failure }> {
+    try {
+      // A plugin may throw at once, reject later, or return a plain value.
+      const result = await backend.run(() => run(attempt.job, backend.context(row.keyId)));
+      const output = outputOf(result, attempt.artifacts);
+      // What cannot be written must not be tried again for ever.
+      if (isJson(output)) return { output };
+      const message = `The plugin for ${backend.title} returned something that is not JSON`;
+      return { failure: { code: "INTERNAL", message } };
+    } catch (error) {
+      return { failure: failureOf(error, `The plugin for ${backend.title}`) };
+    }
   }
 
   async function complete(row: JobRow, output: unknown): Promise<void> {
@@ -176,8 +230,7 @@ export function createRunner(ports: RunnerPorts): Runner {
       ports.publish(change);
       return ports.requeued(change.row);
     }
-    const { code, message, details } = failure;
-    const error = { code, message, details: { ...details, retryable: CATALOGUE[code].retryable } };
+    const error = errorOf(failure);
     const change = await store.finish(row.id, { status: "failed", epoch: row.epoch, error });
     if (change) ports.publish(change);
   }
@@ -205,26 +258,6 @@ export function createRunner(ports: RunnerPorts): Runner {
     return () => clearInterval(timer);
   }
 
-  /** After an abort that `run` ignores, the lease is an orphan until the backend is known idle. */
-  async function untilIdle(
-    settled: Promise<unknown>,
-    abortion: Promise<Abort>,
-    backend: BackendPort,
-    jobId: string,
-  ): Promise<void> {
-    let done = false;
-    const finished = settled.then(() => {
-      done = true;
-    });
-    await Promise.race([finished, abortion]);
-    if (await within(finished, ports.cancelGraceMs)) return;
-    log.warn("the backend goes on after it was asked to stop; its lease is kept", { job: jobId });
-    const untilMs = clock.monotonicMs() + ORPHAN_LIMIT_MS;
-    while (!done && clock.monotonicMs() < untilMs && (await backend.busy())) {
-      await within(finished, ORPHAN_POLL_MS);
-    }
-  }
-
   return {
     get running() {
       return executions.size;
@@ -240,50 +273,14 @@ export function createRunner(ports: RunnerPorts): Runner {
         if (execution.jobId === jobId) execution.abort({ kind: "cancelled" });
       }
     },
+    holding(jobId) {
+      let last: Holding | undefined;
+      // The newest attempt: one before it may still be settling.
+      for (const execution of executions) if (execution.jobId === jobId) last = execution;
+      return last;
+    },
     async drain(graceMs) {
       await within(Promise.all([...executions].map(({ over }) => over)), graceMs);
     },
   };
-}
-
-/** True when the promise settles in time. */
-async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, ms, false);
-  });
-  const result = await Promise.race([promise.then(() => true), timeout]);
-  clearTimeout(timer);
-  return result;
-}
-
-/** What `run` returned, with the files that it stored beside it. */
-function outputOf(result: unknown, artifacts: readonly Record<string, unknown>[]): unknown {
-  const plain = typeof result === "object" && result !== null && !Array.isArray(result);
-  const own = plain ? result : result === undefined ? {} : { result };
-  return artifacts.length === 0 ? own : { ...own, artifacts };
-}
-
-function isJson(value: unknown): boolean {
-  try {
-    JSON.stringify(value);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * Plugin errors keep their code; anything else is the plugin's own fault and stays vague outside.
- */
-function failureOf(error: unknown, { title }: BackendPort): Failure {
-  if (BackendError.is(error) && Object.hasOwn(CATALOGUE, error.code)) {
-    const { code, message, details, retryAfterMs } = error;
-    return { code, message, details: isJson(details) ? details : undefined, retryAfterMs };
-  }
-  if (error instanceof GatewayError) {
-    return { code: error.code, message: error.message, details: error.details };
-  }
-  const code: ErrorCode = "INTERNAL";
-  return { code, message: `The plugin for ${title} failed: ${messageOf(error)}` };
 }

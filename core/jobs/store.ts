@@ -21,7 +21,10 @@ import { isTerminal } from "./state.ts";
 export interface JobStore {
   insert(job: NewJob): Promise<Insertion>;
   replay(keyId: string, idempotency: Idempotency): Replay | undefined;
-  claim(id: string, device: string | undefined): Promise<Change | undefined>;
+  /** Where it was granted; for a job that named no backend that may be another one. */
+  claim(id: string, at: Granted): Promise<Change | undefined>;
+  /** What a pending job waits for; survives the process, not a power loss. */
+  wait(id: string, phase: "queued" | "loading"): Promise<Change | undefined>;
   /** `epoch` undefined: whatever the attempt, as a pending job is finished. */
   finish(id: string, end: Ending): Promise<Change | undefined>;
   cancel(id: string, reason: string): Promise<Change | undefined>;
@@ -31,6 +34,8 @@ export interface JobStore {
   /** Persists a step's result; false when the attempt is stale. */
   saveStep(id: string, epoch: number, name: string, value: unknown): Promise<boolean>;
   step(id: string, name: string): { readonly value: unknown } | undefined;
+  /** Whether an earlier attempt left something that the next one takes up. */
+  hasSteps(id: string): boolean;
   /** Whether this attempt still runs; inside a transaction, with what the same commit changed. */
   isCurrent(id: string, epoch: number): boolean;
   get(id: string): JobRow | undefined;
@@ -47,6 +52,11 @@ export interface JobStore {
   forgetIdempotencyBefore(timeMs: number): Promise<void>;
 }
 
+interface Granted {
+  readonly backend: string;
+  readonly device?: string;
+}
+
 type Values = Record<string, string | number | null>;
 
 /** Spelled out, not bound: SQLite takes the partial index `jobs_active` only for what it can read. */
@@ -60,10 +70,10 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
   const prepare = (sql: string) => sqlite.prepare(sql);
 
   const insertJob = prepare(
-    `INSERT INTO jobs (id, key_id, capability, backend, model, status, phase, priority, seq, input,
-       tag, retried_from, start_by, timeout_ms, created_at, updated_at)
-     VALUES (:id, :keyId, :capability, :backend, :model, 'pending', 'queued', :priority, 1, :input,
-       :tag, :retriedFrom, :startBy, :timeoutMs, :now, :now)`,
+    `INSERT INTO jobs (id, key_id, capability, backend, first_choice, model, status, phase, priority,
+       seq, input, tag, retried_from, start_by, timeout_ms, created_at, updated_at)
+     VALUES (:id, :keyId, :capability, :backend, :firstChoice, :model, 'pending', 'queued', :priority,
+       1, :input, :tag, :retriedFrom, :startBy, :timeoutMs, :now, :now)`,
   );
   const insertEvent = prepare(
     "INSERT INTO job_events (job_id, seq, type, data, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -81,7 +91,8 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
   );
   const claimJob = prepare(
     `UPDATE jobs SET status = 'running', phase = 'generating', epoch = epoch + 1,
-       attempts = attempts + 1, crashes = crashes + 1, device = :device, progress = NULL, run_after = NULL,
+       attempts = attempts + 1, crashes = crashes + 1, backend = :backend, device = :device,
+       progress = NULL, run_after = NULL,
        started_at = COALESCE(started_at, MAX(updated_at, :now)), ${STAMP}
      WHERE id = :id AND status = 'pending' RETURNING ${COLUMNS}`,
   );
@@ -111,6 +122,11 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
        ${STAMP}
      WHERE id = :id AND status = 'running' AND epoch = :epoch RETURNING ${COLUMNS}`,
   );
+  const waitJob = prepare(
+    `UPDATE jobs SET phase = :phase, ${STAMP}
+     WHERE id = :id AND status = 'pending' AND phase <> :phase RETURNING ${COLUMNS}`,
+  );
+  const selectAnyStep = prepare("SELECT 1 FROM job_steps WHERE job_id = ? LIMIT 1");
   const selectStep = prepare("SELECT value FROM job_steps WHERE job_id = ? AND name = ?");
   const insertStep = prepare(
     `INSERT OR REPLACE INTO job_steps (job_id, name, value)
@@ -178,6 +194,7 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
           keyId: row.keyId,
           capability: row.capability,
           backend: row.backend,
+          firstChoice: row.firstChoice,
           model: row.model,
           priority: row.priority,
           input: JSON.stringify(row.input),
@@ -189,10 +206,10 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
         });
         return { kind: "inserted", change: { row, event: createdEvent(row) } };
       }),
-    claim: (id, device) =>
+    claim: (id, { backend, device }) =>
       change(
         claimJob,
-        { id, device: device ?? null },
+        { id, backend, device: device ?? null },
         (row) => ({
           type: "job.started",
           data: { backend: row.backend, device: row.device, attempt: row.attempts },
@@ -200,6 +217,10 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
         // A power loss takes the job back to pending, from where it starts again.
         { durable: false, essential: true },
       ),
+    wait: (id, phase) =>
+      change(waitJob, { id, phase }, () => ({ type: "job.phase", data: { phase } }), {
+        durable: false,
+      }),
     finish(id, end) {
       const options = { essential: true };
       if (end.status === "completed") {
@@ -257,6 +278,7 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
       const found = selectStep.get(id, name);
       return found && { value: JSON.parse(String(found.value)) };
     },
+    hasSteps: (id) => selectAnyStep.get(id) !== undefined,
     isCurrent: (id, epoch) => selectCurrent.get(id, epoch) !== undefined,
     get(id) {
       const found = selectJob.get(id);

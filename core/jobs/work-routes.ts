@@ -4,71 +4,42 @@
  * stream.
  */
 import { createHash } from "node:crypto";
-import { type TSchema, Type as t } from "@sinclair/typebox";
-import type { KeyLimits, Principal } from "../auth/principal.ts";
-import type { Scope } from "../auth/scopes.ts";
+import { Type as t } from "@sinclair/typebox";
 import { GatewayError } from "../errors.ts";
 import { type Call, Reply, type Route, route } from "../http/route.ts";
-import type { VramCost } from "../sdk/plugin.ts";
+import { createDryRun, dryRunQuery } from "./dry-run.ts";
 import type { Jobs, Work } from "./jobs.ts";
 import { owned } from "./owned.ts";
+import type { SchedulingPort } from "./ports.ts";
 import type { JobRow } from "./row.ts";
 import { acceptedSchema } from "./schema.ts";
 import type { EventStreams } from "./sse.ts";
 import { isTerminal } from "./state.ts";
-
-/** One kind of work and its route, as the host offers it. */
-export interface ServicePort {
-  readonly kind: string;
-  /** "POST /generate/image" */
-  readonly route: string;
-  readonly scope: Scope;
-  readonly summary: string;
-  readonly bodySchema: TSchema;
-  readonly example: unknown;
-}
-
-export interface ResolvedWork {
-  readonly backend: string;
-  readonly queueTimeoutMs: number;
-  readonly input: Record<string, unknown>;
-  readonly model?: string;
-  readonly demand?: VramCost;
-  readonly priority?: number;
-  readonly startBy?: string;
-  readonly timeoutMs?: number;
-  readonly tag?: string;
-  readonly stream: boolean;
-}
-
-export interface CataloguePort {
-  readonly services: readonly ServicePort[];
-  /** Checks the request and chooses its backend; throws the error that the client gets. */
-  resolve(kind: string, body: unknown, principal: Principal): Promise<ResolvedWork>;
-}
+import { type CataloguePort, priorityOf, type ServicePort, workOf } from "./work.ts";
 
 export interface WorkRoutesOptions {
   readonly jobs: Jobs;
   readonly streams: EventStreams;
   readonly catalogue: CataloguePort;
+  readonly scheduling: SchedulingPort;
+  /** As `JobsOptions` has it. */
+  readonly keyWeight?: (keyId: string) => number | undefined;
   readonly nowMs: () => number;
+  readonly monotonicMs: () => number;
 }
 
-const DEFAULT_PRIORITY = 5;
-const PRIORITY_WORDS: Readonly<Record<string, number>> = {
-  interactive: 8,
-  normal: DEFAULT_PRIORITY,
-  background: 2,
-};
 const MAX_WAIT_S = 60;
 const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
 
 export function workRoutes(options: WorkRoutesOptions): Route[] {
   const { jobs, streams, catalogue, nowMs } = options;
 
-  async function accept(service: ServicePort, call: Call<unknown, unknown, unknown>) {
+  const dryRun = createDryRun(options);
+
+  async function accept(service: ServicePort, call: Call<unknown, { dry_run?: boolean }, unknown>) {
     const { principal } = call;
     if (!principal) throw new GatewayError("UNAUTHORIZED");
+    if (call.query.dry_run) return dryRun(service.kind, call, principal);
     const idempotency = idempotencyOf(call.request, service.route, call.body);
     // A repeated request gets its job whatever has happened since: a limit reached, a backend down.
     const first = idempotency && jobs.replay(principal.keyId, idempotency);
@@ -77,14 +48,14 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
     const { row, replayed } = await jobs.submit({
       ...workOf(service.kind, resolved, principal.limits, nowMs()),
       keyId: principal.keyId,
-      priority: resolved.priority ?? headerPriority(call.request) ?? DEFAULT_PRIORITY,
+      priority: priorityOf(call.request, resolved),
       idempotency,
     });
     return answer(call, row, { replayed, stream: resolved.stream });
   }
 
   async function answer(
-    { request, connection }: Call<unknown, unknown, unknown>,
+    { request, connection }: Pick<Call<unknown, unknown, unknown>, "request" | "connection">,
     row: JobRow,
     { replayed, stream }: { replayed: boolean; stream: boolean },
   ): Promise<Reply | Response> {
@@ -110,6 +81,8 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
       headers["preference-applied"] = `wait=${waitS}`;
       connection.keepOpen();
       latest = (await jobs.ended(row.id, waitS * 1_000)) ?? row;
+      // Until it begins, where it was meant to run; then where it does.
+      headers["x-gateway-backend"] = latest.backend;
       if (isTerminal(latest.status)) return new Reply(jobs.wire(latest), 200, headers);
     }
     const status = isTerminal(latest.status) ? 200 : 202;
@@ -142,7 +115,9 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
         const code = isTerminal(row.status) ? "JOB_ALREADY_FINISHED" : "JOB_NOT_FINISHED";
         throw new GatewayError(code, message);
       }
-      const body = { ...row.input, backend: row.backend, priority: row.priority };
+      // Who named no backend gets one that works now.
+      const backend = row.firstChoice === null ? row.backend : undefined;
+      const body = { ...row.input, ...(backend && { backend }), priority: row.priority };
       const resolved = await catalogue.resolve(row.capability, body, principal);
       const { row: again } = await jobs.submit({
         ...workOf(row.capability, resolved, principal.limits, nowMs()),
@@ -161,6 +136,7 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
       method,
       path,
       policy: { access: service.scope },
+      query: dryRunQuery,
       rawBody: true,
       docs: {
         tag: "generation",
@@ -168,7 +144,10 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
         description:
           "Answers 202 with a job. `Prefer: wait=N` (at most 60) waits up to N seconds and answers 200 " +
           "with the finished job; `Accept: text/event-stream` or `stream: true` answers with its " +
-          "events. `Idempotency-Key` makes a repeated request give the same job for 24 hours.",
+          "events. `Idempotency-Key` makes a repeated request give the same job for 24 hours. " +
+          "`?dry_run=true` makes no job and answers 200 with what would become of one: `feasible` " +
+          "(and `reason` when not, or when nobody can tell when), `backend`, `device`, `cost`, " +
+          "`evictions`, `ahead` and `eta`.",
         status: 202,
         data: acceptedSchema,
         bodySchema: service.bodySchema,
@@ -179,27 +158,6 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
     });
   });
   return [...accepting, retry];
-}
-
-/** The parts of a job that the request decides; also used for work that a plugin asks for. */
-export function workOf(
-  capability: string,
-  resolved: ResolvedWork,
-  limits: KeyLimits,
-  nowMs: number,
-): Omit<Work, "keyId" | "priority"> {
-  const startBy = resolved.startBy === undefined ? undefined : Date.parse(resolved.startBy);
-  return {
-    capability,
-    backend: resolved.backend,
-    model: resolved.model,
-    input: resolved.input,
-    demand: resolved.demand,
-    startByMs: startBy ?? nowMs + resolved.queueTimeoutMs,
-    timeoutMs: resolved.timeoutMs,
-    tag: resolved.tag,
-    activeLimit: limits.activeJobs,
-  };
 }
 
 function idempotencyOf(request: Request, path: string, body: unknown): Work["idempotency"] {
@@ -216,10 +174,6 @@ function idempotencyOf(request: Request, path: string, body: unknown): Work["ide
 /** As the first request was accepted, its `stream` was a boolean. */
 function wantsStream(body: unknown): boolean {
   return typeof body === "object" && body !== null && "stream" in body && body.stream === true;
-}
-
-function headerPriority(request: Request): number | undefined {
-  return PRIORITY_WORDS[request.headers.get("x-priority")?.toLowerCase() ?? ""];
 }
 
 /** Seconds of `Prefer: wait=N` (RFC 7240), at most 60. */

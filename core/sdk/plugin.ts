@@ -19,6 +19,14 @@ export interface VramCost {
   readonly residentMiB: number;
   /** MiB needed on top while one request runs. */
   readonly workingMiB: number;
+  /**
+   * What run time and working memory grow with, in any one unit: pixels, frames, tokens. Requests
+   * of about the same size (within a power of two) are learned from together.
+   */
+  readonly size?: number;
+  /** Expected milliseconds of a load and of a run, until the gateway has measured some. */
+  readonly loadMs?: number;
+  readonly runMs?: number;
 }
 
 /** Weights that a backend says it holds right now. */
@@ -129,9 +137,16 @@ export interface Plugin<
   /** Corrects the kernel's ledger; omit when the backend cannot tell. */
   residents?(ctx: Context<Config>, signal: AbortSignal): Promise<readonly Resident[]>;
   /**
+   * Brings a model onto the device before the first job that needs it; settles when it is there.
+   * Omit when the server loads by itself with the first request and has no call for it.
+   */
+  load?(ctx: Context<Config>, model: string, signal: AbortSignal): Promise<void>;
+  /**
    * The gentle verb: settles when the backend says the model is gone. The probe has the last word.
    */
   free?(ctx: Context<Config>, model: string, signal: AbortSignal): Promise<void>;
+  /** What leaves with `free`: the model (unless said), or everything that the server holds. */
+  readonly frees?: "model" | "everything";
   /** Ends what the plugin itself started (a worker); the gateway is stopping. */
   close?(ctx: Context<Config>): Promise<void>;
 }

@@ -4,7 +4,14 @@
  */
 import { BackendError, type VramCost } from "switchyard/sdk";
 import type { Request } from "./input.ts";
-import { mainModel, pixelsOf, problemOf, type RequestSettings, workflowOf } from "./request.ts";
+import {
+  mainModel,
+  pixelsOf,
+  problemOf,
+  type RequestSettings,
+  weightsOf,
+  workflowOf,
+} from "./request.ts";
 import { allValues } from "./values.ts";
 import type { Graph } from "./workflow.ts";
 
@@ -49,14 +56,20 @@ export function planOf(
 /** Part of the working memory that is needed at any size. */
 const FIXED_SHARE = 0.25;
 
-/** Same request, same cost. Most of the working memory grows with the number of pixels. */
+/**
+ * Same request, same cost. Most of the working memory grows with the number of pixels; the time with
+ * pixels x steps. How long a step takes depends on the card, so no time is declared.
+ */
 export function costOf(request: Request, settings: RequestSettings): VramCost {
   const workflow = workflowOf(request, settings);
   if (!workflow) return { model: "none", residentMiB: 0, workingMiB: 0 };
   const usual = pixelsOf(workflow, { prompt: "" });
-  const scale = usual > 0 ? pixelsOf(workflow, request) / usual : 1;
+  const pixels = pixelsOf(workflow, request);
+  const scale = usual > 0 ? pixels / usual : 1;
+  const size = pixels * Number(allValues(workflow, request).steps ?? 1);
   return {
-    model: request.model ?? mainModel(workflow) ?? workflow.name,
+    model: weightsOf(workflow, request),
+    ...(size > 0 ? { size } : {}),
     residentMiB: workflow.resident_mib,
     workingMiB: Math.ceil(workflow.working_mib * (FIXED_SHARE + (1 - FIXED_SHARE) * scale)),
   };

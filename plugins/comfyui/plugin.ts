@@ -45,6 +45,7 @@ export default definePlugin({
   health: healthOf,
   models: ({ http, config }, signal) => modelsOf(http, config, signal),
   free: ({ http }, _model, signal) => freeAll(http, signal),
+  frees: "everything",
 
   capabilities: {
     "image.generate": {

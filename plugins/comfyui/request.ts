@@ -6,6 +6,9 @@ import { rawWorkflow } from "./raw-graph.ts";
 import { allValues, valuesProblem } from "./values.ts";
 import { graphProblem, type Workflow } from "./workflow.ts";
 
+/** As long as the `model` of a request may be. */
+const MAX_NAME = 256;
+
 export interface RequestSettings extends LibrarySettings {
   readonly max_megapixels: number;
 }
@@ -54,6 +57,19 @@ export function mainModel(workflow: Workflow): string | undefined {
   const [[node, name] = ["", ""]] = workflow.params.model?.targets ?? [];
   const value = workflow.graph[node]?.inputs[name];
   return typeof value === "string" ? value : own;
+}
+
+/**
+ * What shares one copy in memory: the main model and others that take its part, such as a refiner.
+ * Encoders and the VAE belong to it. Different workflows for the same files share one copy.
+ */
+export function weightsOf(workflow: Workflow, request: Request): string {
+  const own = mainModel(workflow);
+  const { checkpoints = [], diffusion_models = [] } = workflow.requires ?? {};
+  const others = [...checkpoints, ...diffusion_models].filter((file) => file !== own);
+  const names = new Set([request.model ?? own ?? workflow.name, ...others]);
+  // A graph of a client's own may name anything, as often as it likes.
+  return [...names].join(" + ").slice(0, MAX_NAME);
 }
 
 /** Width x height x batch of all pictures; 0 when the workflow does not tell. */

@@ -5,7 +5,9 @@ import { type LibrarySettings, reloadLibrary } from "./library.ts";
 const Queue = t.Object({ exec_info: t.Object({ queue_remaining: t.Integer() }) });
 const Stats = t.Object({
   system: t.Object({ comfyui_version: t.Optional(t.String()), python_version: t.String() }),
-  devices: t.Array(t.Object({ type: t.String(), torch_vram_total: t.Number() })),
+  devices: t.Array(
+    t.Object({ type: t.String(), torch_vram_total: t.Number(), vram_free: t.Number() }),
+  ),
 });
 
 /** How long freed memory may take to show; a running prompt is not waited for. */
@@ -31,18 +33,24 @@ export async function healthOf(
 }
 
 /**
- * Unloads everything: ComfyUI cannot drop one model. It does so when the current prompt is done.
+ * Unloads everything: ComfyUI cannot drop one model, and tells nobody which ones it holds. It answers
+ * at once and does it when the current prompt is done; settles when that shows. PyTorch's share does
+ * not fall where newer versions hold the weights outside of it, so the device's free memory counts
+ * as well. Where nothing shows, the probe decides.
  */
 export async function freeAll(http: HttpClient, signal: AbortSignal): Promise<void> {
-  const held = async () => {
-    const { devices } = await http.get("/system_stats", { as: Stats, signal });
-    const [first] = devices;
-    return first && first.type !== "cpu" ? first.torch_vram_total : 0;
+  const look = async () => {
+    const [first] = (await http.get("/system_stats", { as: Stats, signal })).devices;
+    return first === undefined || first.type === "cpu" ? undefined : first;
   };
-  const before = await held();
+  const before = await look();
   await http.post("/free", { unload_models: true, free_memory: true }, { signal });
-  if (before === 0) return;
+  if (before === undefined || before.torch_vram_total === 0) return;
   const patience = AbortSignal.any([signal, AbortSignal.timeout(FREE_MS)]);
-  const fallen = async () => (await held()) < before || undefined;
+  const fallen = async () => {
+    const now = await look();
+    const { torch_vram_total = 0, vram_free = Number.POSITIVE_INFINITY } = now ?? {};
+    return torch_vram_total < before.torch_vram_total || vram_free > before.vram_free || undefined;
+  };
   await poll(fallen, { signal: patience, intervalMs: 100 }).catch(() => signal.throwIfAborted());
 }

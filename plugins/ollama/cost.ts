@@ -17,8 +17,13 @@ const BUFFERS_MIB = 300;
 /** Ollama's own tags are 4-bit where they do not say otherwise. */
 const DEFAULT_BITS = 4;
 
-export function costOf(model: string, config: Settings): VramCost {
-  return { model: canonical(model), residentMiB: residentMiB(model, config), workingMiB: 0 };
+/**
+ * `size`: tokens to write, or texts to embed. Reading a prompt takes a small part of what writing as
+ * many tokens takes, so its length does not count. How long any of it lasts depends on the card and
+ * the model alone, so nothing is declared: the gateway measures it.
+ */
+export function costOf(model: string, config: Settings, size: number): VramCost {
+  return { model: canonical(model), residentMiB: residentMiB(model, config), workingMiB: 0, size };
 }
 
 function residentMiB(model: string, config: Settings): number {

@@ -23,14 +23,16 @@ const MEANINGS: readonly Meaning[] = [
     say: (model) => `the input length exceeds the context of ${model}; shorten the input`,
   },
   {
-    pattern: /out of memory|cudaMalloc failed|requires more system memory/i,
+    pattern:
+      /out of (device )?memory|(cuda|hip)Malloc failed|failed to allocate|requires more system memory|(not enough|insufficient) memory|unable to load full model on GPU/i,
     code: "OUT_OF_MEMORY",
     say: (model) => `Ollama ran out of memory with ${model}; use a smaller model or num_ctx`,
   },
   { pattern: /server busy|maximum pending requests/i, code: "BACKEND_BUSY" },
   { pattern: /unauthorized/i, code: "BACKEND_UNAUTHORIZED" },
   {
-    pattern: /runner (process )?(has )?(terminated|no longer running)|unexpected EOF/i,
+    pattern:
+      /(runner|llama-server) (process )?(has )?(terminated|no longer running)|unexpected EOF/i,
     code: "BACKEND_LOST",
   },
   {

@@ -5,6 +5,7 @@ import { embed } from "./embed.ts";
 import { generate } from "./generate.ts";
 import { health } from "./health.ts";
 import { checkGenerate, generateInput } from "./input.ts";
+import { load } from "./load.ts";
 import { list, named } from "./models.ts";
 import { refusedName } from "./names.ts";
 import { free, residents } from "./residents.ts";
@@ -29,7 +30,8 @@ export default definePlugin({
         truncate: false,
       },
       check: checkGenerate,
-      vram: (input, config) => costOf(input.model ?? config.model, config),
+      vram: ({ model, max_tokens }, config) =>
+        costOf(model ?? config.model, config, max_tokens ?? config.default_max_tokens),
       run: generate,
     },
 
@@ -38,7 +40,7 @@ export default definePlugin({
       input: inputs.embedding,
       example: { texts: ["A rail yard sorts trains.", "A switch decides the track."] },
       check: (input, config) => refusedName(input.model ?? config.embed_model, config),
-      vram: (input, config) => costOf(input.model ?? config.embed_model, config),
+      vram: ({ model, texts }, config) => costOf(model ?? config.embed_model, config, texts.length),
       run: embed,
     },
   },
@@ -55,5 +57,7 @@ export default definePlugin({
   health,
   models: named,
   residents,
+  load,
   free,
+  frees: "model",
 });

@@ -62,6 +62,9 @@ function runOf({ submit, cancel, failed }: Parts): Run {
 const never = (): Promise<never> => new Promise(() => {});
 const ignored = async (): Promise<void> => {};
 let chance = 0;
+const loadedByHand = new Set<string>();
+const BASE = { model: "base", residentMiB: 4_096 };
+const SHARES = "says how it shares the GPU";
 
 export const MUTATIONS: readonly Mutation[] = [
   base("a name in capitals", "says who it is", { name: "Template" }),
@@ -115,6 +118,18 @@ export const MUTATIONS: readonly Mutation[] = [
       workingMiB: 0,
     }),
   }),
+  work("a size that is no number", "gives the same request the same cost", {
+    vram: () => ({ model: "base", residentMiB: 1, workingMiB: 0, size: Number.NaN }),
+  }),
+  work("a size of nothing", "gives the same request the same cost", {
+    vram: () => ({ model: "base", residentMiB: 1, workingMiB: 0, size: 0 }),
+  }),
+  work("a size by chance", "gives the same request the same cost", {
+    vram: () => ({ model: "base", residentMiB: 1, workingMiB: 0, size: ++chance }),
+  }),
+  work("a run that never ends, declared", "gives the same request the same cost", {
+    vram: () => ({ model: "base", residentMiB: 1, workingMiB: 0, runMs: Infinity }),
+  }),
   base("health that is never ready", "health is ready when the server answers", {
     health: async () => ({ status: "degraded", reason: "unknown" }),
   }),
@@ -140,8 +155,84 @@ export const MUTATIONS: readonly Mutation[] = [
   base("residents in fractions", "residents are models with whole MiB", {
     residents: async () => [{ model: "base", residentMiB: 0.5 }],
   }),
+  base("a resident listed twice", "residents are models with whole MiB", {
+    residents: async () => [BASE, BASE],
+  }),
+  base("residents by file name", "residents name a model as its cost does", {
+    residents: async () => [{ model: "base.safetensors", residentMiB: 4_096 }],
+  }),
   base("free that frees nothing", "free makes a model leave", { free: ignored }),
   base("free that never settles", "free makes a model leave", { free: never }),
+  base("free without a signal", "free ends with its signal", {
+    free: async ({ http }, model) => void (await http.post("/unload", { model })),
+  }),
+  base("free that takes silence for success", "free ends with its signal", {
+    free: async ({ http }, model, signal) =>
+      void (await http.post("/unload", { model }, { signal }).catch(() => {})),
+  }),
+  base("another word for what leaves", `${SHARES} without contradiction`, {
+    frees: "all" as never,
+  }),
+  base("what leaves, without free", `${SHARES} without contradiction`, {
+    free: undefined,
+    frees: "everything",
+  }),
+  base("load where nothing costs memory", `${SHARES} without contradiction`, {
+    capabilities: { [KIND]: { ...capability, vram: undefined } },
+  }),
+  base("load that loads nothing", "load brings a model in", { load: ignored }),
+  base("load of always the same model", "load brings a model in", {
+    load: async ({ http }, _model, signal) =>
+      void (await http.post("/load", { model: "large" }, { signal })),
+  }),
+  base("load that settles before the model is there", "load brings a model in", {
+    load: async ({ http }, model) =>
+      void setTimeout(() => http.post("/load", { model }).catch(() => {}), 50),
+  }),
+  base("load that never settles", "load brings a model in", { load: never }),
+  base("load that refuses what is loaded", "load of a model that is there changes nothing", {
+    load: async (ctx, model, signal) => {
+      if ((await good.residents?.(ctx, signal))?.some((it) => it.model === model)) {
+        throw new BackendError("BACKEND_REJECTED", `${model} is loaded already`);
+      }
+      await good.load?.(ctx, model, signal);
+    },
+  }),
+  base("load that unloads on the second call", "load of a model that is there changes nothing", {
+    load: async (ctx, model, signal) => {
+      const isThere = (await good.residents?.(ctx, signal))?.some((it) => it.model === model);
+      await good[isThere ? "free" : "load"]?.(ctx, model, signal);
+    },
+  }),
+  base("load without a signal", "load ends with its signal", {
+    load: async ({ http }, model) => void (await http.post("/load", { model })),
+  }),
+  base("load that takes silence for success", "load ends with its signal", {
+    load: async (ctx, model, signal) => good.load?.(ctx, model, signal).catch(() => {}),
+  }),
+  base("load that throws something of its own", "load ends with its signal", {
+    load: async (ctx, model, signal) =>
+      good.load?.(ctx, model, signal).catch(() => {
+        throw new Error("the load failed");
+      }),
+  }),
+  base("free that only knows what has run", "free makes a loaded model leave", {
+    load: async (ctx, model, signal) => {
+      loadedByHand.add(model);
+      await good.load?.(ctx, model, signal);
+    },
+    free: async (ctx, model, signal) => {
+      if (!loadedByHand.has(model)) await good.free?.(ctx, model, signal);
+    },
+  }),
+  base("free that takes all and does not say so", "free takes what the plugin says it takes", {
+    free: async (ctx, _model, signal) => {
+      for (const each of ["base", "large"]) await good.free?.(ctx, each, signal);
+    },
+  }),
+  base("free that says it takes all, and does not", "free takes what the plugin says it takes", {
+    frees: "everything",
+  }),
   work("no result at all", "gives a result", { run: ignored }),
   work("an empty artifact, its error swallowed", "gives a result", {
     run: async (job) => {

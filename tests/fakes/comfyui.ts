@@ -1,14 +1,16 @@
 /**
  * A stand-in for a ComfyUI server: the same routes, events, queue and bugs, pictures of one colour
- * instead of models. `comfyui/execute.ts` lists the words in a prompt that steer it.
+ * instead of models. `comfyui/execute.ts` lists the words in a prompt that steer it. With `memory`
+ * its models take room on a simulated device.
  */
 import type { Fake } from "switchyard/sdk/testing";
 import { MODELS, type ModelFolders, nodeClasses } from "./comfyui/node-classes.ts";
+import { createResidence, type ResidenceOptions } from "./comfyui/residence.ts";
 import { createRoutes } from "./comfyui/routes.ts";
 import { createSockets, type Visitor } from "./comfyui/sockets.ts";
 import { createWorker } from "./comfyui/worker.ts";
 
-export interface FakeComfyUIOptions {
+export interface FakeComfyUIOptions extends ResidenceOptions {
   /** 0, an ephemeral one, unless said. */
   readonly port?: number;
   /** Milliseconds of one sampler step; 3 unless said. */
@@ -25,6 +27,8 @@ export interface FakeComfyUIOptions {
   readonly noModelsApi?: boolean;
   /** Previews never name their prompt. */
   readonly plainPreviews?: boolean;
+  /** As since 2026-02 on NVIDIA: its weights are not PyTorch's. */
+  readonly dynamicVram?: boolean;
   /** Every WebSocket is refused. */
   readonly noSockets?: boolean;
 }
@@ -57,14 +61,16 @@ export interface FakeComfyUI extends Fake {
 export async function startFakeComfyUI(options: FakeComfyUIOptions = {}): Promise<FakeComfyUI> {
   const { port = 0, stepMs = 3, models = MODELS, version = "0.38.1" } = options;
   const { noJobsApi = false, noCancelApi = false, noModelsApi = false } = options;
+  const { dynamicVram = false } = options;
   const sockets = createSockets(options);
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
-  const worker = createWorker({ sockets, stepMs, files });
+  const residence = createResidence(options);
+  const worker = createWorker({ sockets, stepMs, files, residence });
   if (options.workerDead) worker.kill();
   const submissions = new Map<string, number>();
   const classes = nodeClasses(models);
-  const missing = { noJobsApi, noCancelApi, noModelsApi };
-  const answer = createRoutes({ worker, models, classes, files, submissions, version, ...missing });
+  const ways = { noJobsApi, noCancelApi, noModelsApi, dynamicVram };
+  const answer = createRoutes({ worker, models, classes, files, submissions, version, ...ways });
   const calls: string[] = [];
   const prompts: Record<string, unknown>[] = [];
   let cutNext = false;
@@ -134,7 +140,7 @@ export async function startFakeComfyUI(options: FakeComfyUIOptions = {}): Promis
     submissions,
     files,
     executions: worker.executions,
-    loaded: worker.loaded,
+    loaded: residence.loaded,
     get stopped() {
       return stopped;
     },

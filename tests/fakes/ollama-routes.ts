@@ -21,6 +21,12 @@ export interface Routes {
 
 type Kind = "generate" | "chat";
 
+interface Server {
+  readonly runners: Runners;
+  readonly tokenMs: number;
+  readonly isOld: boolean;
+}
+
 const BUSY = "server busy, please try again.  maximum pending requests exceeded";
 const OUT_OF_MEMORY = "llama runner process has terminated: cudaMalloc failed: out of memory";
 const JSON_TOKENS = ['{"', "signal", '": "', "grün", '"}'];
@@ -29,8 +35,9 @@ const SLOW_START_MS = 400;
 /** Pieces with characters of one to four bytes, so that cutting the stream cuts characters too. */
 const TOKENS = ["The ", "train ", "to ", "Zürich ", "🚂 ", "waits ", "at ", "the ", "signal. "];
 
-export function createRoutes(runners: Runners, version: string): Routes {
-  const isOld = version.startsWith("0.11.");
+export function createRoutes(runners: Runners, version: string, tokenMs: number): Routes {
+  const server = { runners, tokenMs, isOld: version.startsWith("0.11.") };
+  const { isOld } = server;
   return {
     gets: {
       "/api/version": () => ({ version }),
@@ -38,8 +45,8 @@ export function createRoutes(runners: Runners, version: string): Routes {
       "/api/ps": () => ({ models: runners.list().map(runningOf) }),
     },
     posts: {
-      "/api/generate": (exchange) => generate(runners, exchange, "generate", isOld),
-      "/api/chat": (exchange) => generate(runners, exchange, "chat", isOld),
+      "/api/generate": (exchange) => generate(server, exchange, "generate"),
+      "/api/chat": (exchange) => generate(server, exchange, "chat"),
       "/api/embed": (exchange) => embed(runners, exchange),
       "/api/show": show,
     },
@@ -52,10 +59,9 @@ async function show({ body, response }: Exchange): Promise<void> {
 }
 
 async function generate(
-  runners: Runners,
+  { runners, tokenMs, isOld }: Server,
   exchange: Exchange,
   kind: Kind,
-  isOld: boolean,
 ): Promise<void> {
   const { body, response, gone } = exchange;
   const found = find(body.model, kind);
@@ -70,9 +76,14 @@ async function generate(
   const behaviour = readBehaviour(prompt);
   const use = await acquire(runners, found, body, prompt, gone);
   try {
+    if (prompt === "") {
+      const message = kind === "chat" ? { message: { role: "assistant", content: "" } } : {};
+      const answer = { model: body.model, response: "", ...message, done: true };
+      return sendJson(response, 200, { ...answer, done_reason: "load" });
+    }
     const tokens = countTokens(prompt);
     if (body.truncate === false && tokens > use.numCtx && !isOld) throw tooLong(tokens, use.numCtx);
-    await sendLines(response, answerLines(kind, body, prompt, use), gone);
+    await sendLines(response, answerLines(kind, body, prompt, use), gone, tokenMs);
     if (behaviour.hang) await until(gone);
     if (/\bcrash\b/.test(prompt)) exchange.crash();
     else response.end();

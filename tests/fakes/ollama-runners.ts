@@ -1,5 +1,7 @@
 /** The part of the fake Ollama that loads, queues, reloads and unloads models. */
 import { setTimeout as delay } from "node:timers/promises";
+import { createFakeMemory, type Holding, type MemoryOptions } from "./memory.ts";
+import { Refusal } from "./ollama-wire.ts";
 
 export interface FakeModel {
   readonly name: string;
@@ -14,14 +16,16 @@ export interface FakeModel {
 }
 
 export interface RunnerOptions {
-  /** Milliseconds that a load takes. */
-  readonly loadMs: number;
+  /** Milliseconds that a load takes: of every model, or by name (5 where it has none). */
+  readonly loadMs: number | Readonly<Record<string, number>>;
   /** Milliseconds for which `/api/ps` lists a model after the unload was answered. */
   readonly lingerMs: number;
-  /** Memory of the pretended GPU; what does not fit goes to the CPU. */
+  /** Memory of the pretended GPU, without `memory`; what does not fit goes to the CPU. */
   readonly vramMiB: number;
   /** Requests that may wait before "server busy". */
   readonly maxQueue: number;
+  /** Where it holds its models; it holds them nowhere without. */
+  readonly memory?: MemoryOptions;
 }
 
 export interface Runner {
@@ -30,6 +34,7 @@ export interface Runner {
   readonly numCtx: number;
   readonly sizeBytes: number;
   readonly vramBytes: number;
+  readonly holding: Holding | undefined;
   busy: boolean;
   leaving: boolean;
   expiresAt: number;
@@ -43,6 +48,10 @@ export interface Use {
   done(): void;
 }
 
+/** Put together as llm/llama_server.go and llm/status.go do (0.33.0-rc2). */
+const OUT_OF_MEMORY =
+  "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory";
+const MIB = 1024 ** 2;
 const KV_BYTES_PER_TOKEN = 128 * 1024;
 /** One of these differs: Ollama unloads the model and loads it again. */
 const LOAD_TIME = ["num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"];
@@ -68,6 +77,7 @@ export function createRunners(limits: RunnerOptions): Runners {
   const loaded = new Map<string, Runner>();
   const turns = new Map<string, Promise<void>>();
   const counts = { loads: 0, reloads: 0, unloads: 0 };
+  const memory = limits.memory && createFakeMemory("ollama", limits.memory);
   let waiting = 0;
 
   async function load(model: FakeModel, options: Record<string, unknown>, ask: Ask) {
@@ -79,21 +89,51 @@ export function createRunners(limits: RunnerOptions): Runners {
     if (present !== undefined) drop(present);
     counts.loads += 1;
     if (present !== undefined) counts.reloads += 1;
-    const loadMs = limits.loadMs + ask.extraLoadMs;
-    await delay(loadMs, undefined, { signal: ask.signal });
-    const runner = newRunner(model, options, chosen);
+    const { loadMs: stated } = limits;
+    const ownMs = typeof stated === "number" ? stated : (stated[model.name] ?? 5);
+    const loadMs = ownMs + ask.extraLoadMs;
+    const runner = await newRunner(model, options, chosen);
+    // Who closes the connection ends the load.
+    await delay(loadMs, undefined, { signal: ask.signal }).catch((error: unknown) => {
+      runner.holding?.drop();
+      throw error;
+    });
     loaded.set(model.name, runner);
     return { runner, loadNanoseconds: loadMs * 1e6 };
   }
 
-  function newRunner(model: FakeModel, options: Record<string, unknown>, chosen: string): Runner {
+  async function newRunner(
+    model: FakeModel,
+    options: Record<string, unknown>,
+    chosen: string,
+  ): Promise<Runner> {
     const numCtx = Number(options.num_ctx ?? 32_768);
     const sizeBytes = model.size + Math.min(numCtx, model.contextLength) * KV_BYTES_PER_TOKEN;
     const used = [...loaded.values()].reduce((sum, { vramBytes }) => sum + vramBytes, 0);
-    const roomBytes = options.num_gpu === 0 ? 0 : Math.max(0, limits.vramMiB * 1024 ** 2 - used);
-    const vramBytes = Math.min(sizeBytes, roomBytes);
-    const state = { busy: true, leaving: false, expiresAt: 0 };
+    const limitBytes = memory === undefined ? limits.vramMiB * MIB - used : sizeBytes;
+    const roomBytes = options.num_gpu === 0 ? 0 : Math.max(0, limitBytes);
+    const wantedBytes = Math.min(sizeBytes, roomBytes);
+    const holding = await holdingFor(model.name, Math.ceil(wantedBytes / MIB));
+    const vramBytes = holding === undefined ? wantedBytes : holding.mib * MIB;
+    const state = { holding, busy: true, leaving: false, expiresAt: 0 };
     return { model, options: chosen, numCtx, sizeBytes, vramBytes, ...state };
+  }
+
+  /** Idle models of its own leave first; what does not fit then fails, or goes to the CPU. */
+  async function holdingFor(name: string, ownMiB: number): Promise<Holding | undefined> {
+    if (memory === undefined || ownMiB === 0) return undefined;
+    const { residentMiB, full = "refuse" } = limits.memory ?? {};
+    const wantedMiB = residentMiB?.[name] ?? ownMiB;
+    if (memory.failsNow()) throw new Refusal(500, OUT_OF_MEMORY);
+    for (;;) {
+      await memory.settled();
+      const holding = memory.hold(name, wantedMiB);
+      if (holding !== undefined) return holding;
+      const idle = [...loaded.values()].find(({ busy }) => !busy);
+      if (idle !== undefined) drop(idle);
+      else if (full === "spill") return memory.hold(name, Math.floor(memory.freeMiB()));
+      else throw new Refusal(500, OUT_OF_MEMORY);
+    }
   }
 
   function drop(runner: Runner): void {
@@ -101,6 +141,8 @@ export function createRunners(limits: RunnerOptions): Runners {
     if (loaded.get(runner.model.name) !== runner) return;
     loaded.delete(runner.model.name);
     counts.unloads += 1;
+    if (runner.leaving) runner.holding?.free();
+    else runner.holding?.drop();
   }
 
   function leaveAfter(runner: Runner, ms: number): void {
@@ -126,7 +168,10 @@ export function createRunners(limits: RunnerOptions): Runners {
     expire,
     expireAll: () => [...loaded.keys()].forEach(expire),
     list: () => [...loaded.values()],
-    close: () => [...loaded.values()].forEach(drop),
+    close() {
+      [...loaded.values()].forEach(drop);
+      memory?.close();
+    },
     async use(model, options, ask) {
       const before = turns.get(model.name);
       if (before !== undefined && waiting >= limits.maxQueue) return undefined;

@@ -38,6 +38,7 @@ export async function sendLines(
   response: ServerResponse,
   lines: Iterable<unknown>,
   gone: AbortSignal,
+  pauseMs: number,
 ): Promise<void> {
   response.writeHead(200, { "content-type": "application/x-ndjson" });
   let rest = Buffer.alloc(0);
@@ -48,7 +49,7 @@ export async function sendLines(
     response.write(bytes.subarray(0, cut));
     rest = bytes.subarray(cut);
     // A pause makes each write a TCP segment of its own.
-    await delay(1);
+    await delay(pauseMs);
     if (gone.aborted) return;
   }
   response.write(rest);

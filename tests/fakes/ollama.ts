@@ -2,6 +2,7 @@
  * A stand-in for Ollama. Words in the prompt steer it: those of every fake (`steps=N`, `fail`,
  * `oom`, `hang`, `null-output`, `slow-start`) and its own: `busy` (503), `no-done` (the stream ends
  * early), `crash` (the connection breaks), `runner-died` (the process that computes was killed).
+ * With `memory` its models take room on a simulated device.
  * What it does was compared with a real server by tests/plugins/ollama-live.test.ts.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -14,6 +15,8 @@ import { type Body, isForeign, Refusal, readJson, sendJson } from "./ollama-wire
 export interface FakeOllamaOptions extends Partial<RunnerOptions> {
   /** 0, any free port, unless said. */
   readonly port?: number;
+  /** Milliseconds between two tokens; 1 unless said. */
+  readonly tokenMs?: number;
   /** 0.33.0 unless said; with 0.11 it lists less and does not know `truncate`, as the real one. */
   readonly version?: string;
 }
@@ -36,11 +39,11 @@ interface Seen {
 }
 
 export async function startFakeOllama(options: FakeOllamaOptions = {}): Promise<FakeOllama> {
-  const { port = 0, version = "0.33.0", ...limits } = options;
+  const { port = 0, version = "0.33.0", tokenMs = 1, ...limits } = options;
   const defaults = { loadMs: 5, lingerMs: 60, vramMiB: 24_576, maxQueue: 512 };
   const runners = createRunners({ ...defaults, ...limits });
   const seen: Seen = { calls: [], bodies: [], cancelled: 0 };
-  const routes = createRoutes(runners, version);
+  const routes = createRoutes(runners, version, tokenMs);
   const server = createServer((request, response) => void answer(request, response, routes, seen));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

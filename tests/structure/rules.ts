@@ -14,7 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["storage", "events", "config"],
   ["jobs", "vram", "processes", "host", "auth", "artifacts"],
   ["http", "console"],
-  ["wiring", "banner", "cli"],
+  ["wiring-gpu", "wiring", "gpus", "banner", "cli"],
   ["kernel"],
   ["main"],
 ];
@@ -111,6 +111,7 @@ const HOMES = [
   { packages: /^(bun|bun:.*)$/, home: /^core\/runtime\// },
   { packages: /^pino$/, home: /^core\/log\.ts$/ },
   { packages: /^mitt$/, home: /^core\/events\// },
+  { packages: /^zx(\/|$)/, home: /^core\/runtime\/command\.ts$/ },
 ] as const;
 
 export const packagesStayInTheirHome: Rule = (files) =>

@@ -27,7 +27,7 @@ export interface PluginCases {
   readonly runMs?: number;
   /** Longest time for a cancelled run to settle; 5,000 ms unless said. */
   readonly settleMs?: number;
-  /** Longest time for health, models, residents and free; 10,000 ms unless said. */
+  /** Longest time for health, models, residents, load and free; 10,000 ms unless said. */
   readonly hookMs?: number;
 }
 

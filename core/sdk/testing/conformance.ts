@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import type { AnyPlugin } from "../plugin.ts";
 import type { PluginCases, Rule } from "./cases.ts";
 import { manifestRules } from "./manifest-rules.ts";
+import { memoryRules } from "./memory-rules.ts";
 import { runRules } from "./run-rules.ts";
 import { serverRules } from "./server-rules.ts";
 
@@ -15,7 +16,12 @@ const RULE_MS = 120_000;
 /** Every rule for this plugin; those that do not apply say why in `skip`. */
 export function conformanceRules(plugin: AnyPlugin, cases: PluginCases): readonly Rule[] {
   const subject = { plugin, cases };
-  return [...manifestRules(subject), ...serverRules(subject), ...runRules(subject)];
+  return [
+    ...manifestRules(subject),
+    ...serverRules(subject),
+    ...memoryRules(subject),
+    ...runRules(subject),
+  ];
 }
 
 /** Registers one test for each rule. */

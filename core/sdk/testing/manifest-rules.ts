@@ -131,4 +131,8 @@ function checkCost(subject: Subject, kind: string): void {
     const mib = cost[part];
     assert.ok(Number.isInteger(mib) && mib >= 0, `${part} must be 0 or more whole MiB, not ${mib}`);
   }
+  for (const part of ["size", "loadMs", "runMs"] as const) {
+    const { [part]: value = 1 } = cost;
+    assert.ok(Number.isFinite(value) && value > 0, `${part} must be above 0 and finite: ${value}`);
+  }
 }

@@ -1,17 +1,14 @@
-/** Rules about the hooks that look at the whole server: health, models, residents, free, routes. */
+/** Rules about the hooks that look at the whole server: health, models, routes. */
 import assert from "node:assert/strict";
-import { createServer, type RequestListener } from "node:http";
+import type { RequestListener } from "node:http";
 import { Value } from "@sinclair/typebox/value";
 import { BackendError } from "../errors.ts";
 import type { Health } from "../plugin.ts";
-import { capabilityOf, inputOf, type Rule, type Subject, withBackend } from "./cases.ts";
+import { type Rule, type Subject, withBackend } from "./cases.ts";
 import { createTestContext } from "./context.ts";
-import { createTestJob } from "./job.ts";
+import { hookMs, SILENT_MS, soon, withServer } from "./server.ts";
 import { within } from "./wait.ts";
 
-const HOOK_MS = 10_000;
-/** How long a silent server is waited for. */
-const SILENT_MS = 300;
 const NO_SERVER = "it has no server";
 
 export function serverRules(subject: Subject): readonly Rule[] {
@@ -41,25 +38,12 @@ export function serverRules(subject: Subject): readonly Rule[] {
     },
     { name: "models are named", ...optional(plugin.models), check: () => checkModels(subject) },
     {
-      name: "residents are models with whole MiB",
-      ...optional(plugin.residents),
-      check: () => checkResidents(subject),
-    },
-    {
-      name: "free makes a model leave",
-      ...optional(plugin.free),
-      check: () => checkFree(subject),
-    },
-    {
       name: "routes that need no input answer with JSON",
       ...optional(plugin.routes),
       check: () => checkEndpoints(subject),
     },
   ];
 }
-
-const hookMs = ({ cases }: Subject): number => cases.hookMs ?? HOOK_MS;
-const soon = (subject: Subject): AbortSignal => AbortSignal.timeout(hookMs(subject));
 
 function checkReady(subject: Subject): Promise<void> {
   const { plugin } = subject;
@@ -83,19 +67,10 @@ async function checkGone(subject: Subject): Promise<void> {
 }
 
 /** A server that does not behave like this plugin's must not pass for it. */
-async function checkOther(subject: Subject, listener: RequestListener): Promise<void> {
-  const { plugin, cases } = subject;
-  const server = createServer(listener);
-  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
-  const address = server.address();
-  const port = typeof address === "object" ? address?.port : undefined;
-  try {
-    const ctx = createTestContext(plugin, `http://127.0.0.1:${port}`, cases.config);
-    await checkNotReady(subject, ctx, AbortSignal.timeout(SILENT_MS));
-  } finally {
-    server.closeAllConnections();
-    await new Promise((closed) => server.close(closed));
-  }
+function checkOther(subject: Subject, listener: RequestListener): Promise<void> {
+  return withServer(subject, listener, (ctx) =>
+    checkNotReady(subject, ctx, AbortSignal.timeout(SILENT_MS)),
+  );
 }
 
 async function checkNotReady(
@@ -129,48 +104,6 @@ function checkModels(subject: Subject): Promise<void> {
     assert.equal(new Set(names).size, names.length, `a model is listed twice: ${names.join(", ")}`);
     assert.deepEqual(JSON.parse(JSON.stringify(models)), models, "models must be JSON");
   });
-}
-
-/** After a run, when there is something to see. */
-function checkResidents(subject: Subject): Promise<void> {
-  return withBackend(subject, async ({ ctx }) => {
-    await runFirst(subject, ctx);
-    for (const { model, residentMiB } of (await subject.plugin.residents?.(ctx, soon(subject))) ??
-      []) {
-      assert.ok(typeof model === "string" && model !== "", "a resident must name its model");
-      assert.ok(Number.isInteger(residentMiB) && residentMiB >= 0, `${model}: ${residentMiB} MiB`);
-    }
-  });
-}
-
-function checkFree(subject: Subject): Promise<void> {
-  const { plugin } = subject;
-  return withBackend(subject, async ({ ctx }) => {
-    const cost = await runFirst(subject, ctx);
-    const before = await plugin.residents?.(ctx, soon(subject));
-    const model = before?.[0]?.model ?? cost;
-    assert.ok(model, "nothing is resident after a run, and no cost names a model to free");
-    const freed = plugin.free?.(ctx, model, soon(subject));
-    await within(Promise.resolve(freed), hookMs(subject), "free must settle");
-    const after = (await plugin.residents?.(ctx, soon(subject))) ?? [];
-    assert.ok(!after.some((resident) => resident.model === model), `${model} is still resident`);
-  });
-}
-
-/** Runs the example of the first capability that costs memory; gives its model's name. */
-async function runFirst(
-  subject: Subject,
-  ctx: ReturnType<typeof createTestContext>,
-): Promise<string | undefined> {
-  const { plugin, cases } = subject;
-  const kinds = Object.keys(plugin.capabilities);
-  const kind = kinds.find((name) => capabilityOf(plugin, name).vram) ?? kinds[0];
-  if (kind === undefined) return undefined;
-  const { run, vram } = capabilityOf(plugin, kind);
-  const input = inputOf(subject, kind);
-  const running = Promise.resolve(run(createTestJob(input), ctx));
-  await within(running, cases.runMs ?? 20_000, `${kind}: run must settle`);
-  return vram?.(input, ctx.config).model;
 }
 
 function checkEndpoints(subject: Subject): Promise<void> {

@@ -124,12 +124,15 @@ async function chooseTool(entries: readonly Entry[], context: Context): Promise<
   const reasons: string[] = [];
   let broken: Tool | undefined;
   for (const tool of TOOLS) {
-    const opened = openShared(tool, membersOf(entries, tool), context);
+    const trial = { isChosen: false };
+    const log = hushed(context.log, trial);
+    const opened = openShared(tool, membersOf(entries, tool), { ...context, log });
     const trouble = await inTime(opened.source.first, context.limits.openMs);
-    if (trouble === undefined) return { tool, found: opened.found };
+    trial.isChosen = trouble === undefined;
+    if (trial.isChosen) return { tool, found: opened.found };
     await Promise.all(opened.found.map(([, probe]) => probe.close()));
-    reasons.push(trouble.reason);
-    if (trouble.installed) broken ??= tool;
+    reasons.push(trouble?.reason ?? "");
+    if (trouble?.installed) broken ??= tool;
   }
   // Installed but not working: a driver that is loaded later, or comes back from a reset.
   if (broken !== undefined) {
@@ -138,6 +141,14 @@ async function chooseTool(entries: readonly Entry[], context: Context): Promise<
   }
   const reason = `no probe: ${reasons.join("; ")}`;
   return { found: auto.map(([device]) => declared(device, reason, context)) };
+}
+
+/** A tool that is only tried out warns nobody. */
+function hushed(log: Log, trial: { readonly isChosen: boolean }): Log {
+  return {
+    ...log,
+    warn: (message, fields) => log[trial.isChosen ? "warn" : "debug"](message, fields),
+  };
 }
 
 function membersOf(entries: readonly Entry[], tool: Tool): readonly Entry[] {

@@ -36,7 +36,7 @@ describe("making keys with a key", () => {
     for (const key of [client, keysOnly]) {
       const error = await refusedCreate(key, { scopes: ["gpu:admin"] });
       expect(error.code).toBe("FORBIDDEN_SCOPE");
-      expect(error.details).toEqual({ scopes: ["gpu:admin", "gpu:read"] });
+      expect(error.details).toEqual({ scopes: ["gpu:admin", "gpu:read", "gpu:lease"] });
       expect((await refusedCreate(key, { preset: "admin" })).code).toBe("FORBIDDEN_SCOPE");
     }
     expect((await create(client, { scopes: ["tts"] })).created_by).toBe(`parent:${idOf(client)}`);

@@ -88,10 +88,10 @@ describe("a process that dies", () => {
     const running = await first.submit();
     await until(() => first.jobs.get(running)?.status === "running");
     first.kill();
-    const demand = () => {
+    const choicesOf = () => {
       throw new Error("vram failed");
     };
-    const second = open({ folder, backend: { demand } });
+    const second = open({ folder, choicesOf });
     await second.jobs.recover();
     expect(await second.ended(running)).toMatchObject({
       status: "failed",
@@ -116,13 +116,13 @@ describe("times of a wall clock that jumps", () => {
     let grant = () => {};
     const world = open({
       clock,
-      admission: (lanes) => ({
-        ...lanes,
+      admission: (fake) => ({
+        ...fake,
         acquire: async (request, signal) => {
           await new Promise<void>((resolve) => {
             grant = resolve;
           });
-          return lanes.acquire(request, signal);
+          return fake.acquire(request, signal);
         },
       }),
     });
@@ -286,10 +286,7 @@ describe("attempts", () => {
 
 describe("limits in memory", () => {
   test("requests that arrive together do not pass the length of the queue together", async () => {
-    const admission = (lanes: Parameters<NonNullable<WorldOptions["admission"]>>[0]) => ({
-      ...lanes,
-      acquire: forEver,
-    });
+    const admission: WorldOptions["admission"] = (fake) => ({ ...fake, acquire: forEver });
     const { submit, jobs } = open({ admission, settings: { maxPending: 3 } });
     const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => submit()));
     const refused = outcomes.flatMap((it) => (it.status === "rejected" ? [it.reason.code] : []));

@@ -40,14 +40,15 @@ describe("the job store", () => {
     await store.insert(job);
     return job.id;
   };
+  const on = { backend: "work" };
   const error = { code: "INTERNAL", message: "no" };
   const orderly = { reason: "r", runAfterMs: 0, counted: true, orderly: true, forgetSteps: false };
 
   test("an old epoch changes nothing: no end, no event, no step, no requeue", async () => {
     const id = await insert();
-    await store.claim(id, undefined);
+    await store.claim(id, on);
     await store.requeue(id, 1, orderly);
-    await store.claim(id, undefined);
+    await store.claim(id, on);
     const before = store.get(id);
     const results = await Promise.all([
       store.finish(id, { status: "completed", epoch: 1, output: {} }),
@@ -74,7 +75,7 @@ describe("the job store", () => {
     const jobIn = async (status: Status) => {
       const id = await insert();
       if (status === "cancelled") await store.cancel(id, "r");
-      else if (status !== "pending") await store.claim(id, undefined);
+      else if (status !== "pending") await store.claim(id, on);
       if (status === "completed" || status === "failed") await end(id, 1, status);
       expect(store.get(id)?.status).toBe(status);
       const epoch = status === "pending" ? undefined : store.get(id)?.epoch;
@@ -82,7 +83,7 @@ describe("the job store", () => {
     };
     const moves: Record<Status, (id: string, epoch: number | undefined) => Promise<unknown>> = {
       pending: (id, epoch) => store.requeue(id, epoch ?? 0, orderly),
-      running: (id) => store.claim(id, undefined),
+      running: (id) => store.claim(id, on),
       completed: (id, epoch) => end(id, epoch, "completed"),
       failed: (id, epoch) => end(id, epoch, "failed"),
       cancelled: (id) => store.cancel(id, "r"),
@@ -99,7 +100,10 @@ describe("the job store", () => {
 
   test("only one of two claims is granted", async () => {
     const id = await insert();
-    const claims = await Promise.all([store.claim(id, "gpu0"), store.claim(id, "gpu1")]);
+    const claims = await Promise.all([
+      store.claim(id, { ...on, device: "gpu0" }),
+      store.claim(id, { ...on, device: "gpu1" }),
+    ]);
     expect(claims.filter(Boolean)).toHaveLength(1);
     expect(store.get(id)).toMatchObject({ epoch: 1, attempts: 1, crashes: 1, device: "gpu0" });
   });
@@ -107,11 +111,11 @@ describe("the job store", () => {
   for (const status of ["completed", "failed", "cancelled"] as const) {
     test(`a ${status} job is never anything else, not even by plain SQL`, async () => {
       const id = await insert();
-      await store.claim(id, undefined);
+      await store.claim(id, on);
       if (status === "cancelled") await store.cancel(id, "r");
       else await store.finish(id, { status, epoch: 1, output: {}, error } as never);
       expect(await store.cancel(id, "again")).toBeUndefined();
-      expect(await store.claim(id, undefined)).toBeUndefined();
+      expect(await store.claim(id, on)).toBeUndefined();
       expect(await store.finish(id, { status: "failed", epoch: 1, error })).toBeUndefined();
       for (const other of ["pending", "running", "completed", "failed", "cancelled"]) {
         if (other === status) continue;
@@ -129,7 +133,7 @@ describe("the job store", () => {
   test("times and numbers of a job never go back, though the clock does", async () => {
     const id = await insert();
     clock.now -= 86_400_000;
-    await store.claim(id, undefined);
+    await store.claim(id, on);
     clock.now += 2 * 86_400_000;
     await store.append(id, 1, { type: "job.progress", data: {} });
     clock.now -= 3 * 86_400_000;
@@ -171,13 +175,13 @@ describe("the job store", () => {
 
   test("an attempt that did not count is taken off, and the order of a stop forgives crashes", async () => {
     const id = await insert();
-    await store.claim(id, undefined);
+    await store.claim(id, on);
     await store.requeue(id, 1, { ...orderly, counted: false });
     expect(store.get(id)).toMatchObject({ attempts: 0, crashes: 0, epoch: 1 });
-    await store.claim(id, undefined);
+    await store.claim(id, on);
     await store.requeue(id, 2, { ...orderly, orderly: false });
     expect(store.get(id)).toMatchObject({ attempts: 1, crashes: 1 });
-    await store.claim(id, undefined);
+    await store.claim(id, on);
     expect(store.get(id)?.crashes).toBe(2);
     await store.forgiveRunning();
     expect(store.get(id)?.crashes).toBe(0);
@@ -185,7 +189,7 @@ describe("the job store", () => {
 
   test("a job with a long log is removed in pieces, between which others write", async () => {
     const id = await insert();
-    await store.claim(id, undefined);
+    await store.claim(id, on);
     const entry = { type: "job.delta", data: { text: "x" } } as const;
     await Promise.all(Array.from({ length: 5_000 }, () => store.append(id, 1, entry)));
     await store.cancel(id, "r");

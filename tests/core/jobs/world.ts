@@ -10,7 +10,7 @@ import { createJobs, type Jobs, type JobsOptions, type Work } from "../../../cor
 import { silentLog } from "../../../core/log.ts";
 import type { Job } from "../../../core/sdk/job.ts";
 import { type Database, openDatabase } from "../../../core/storage/mod.ts";
-import { type Admission, createLaneAdmission } from "../../../core/vram/mod.ts";
+import { createFakeAdmission, type FakeAdmission } from "./fake-admission.ts";
 
 export interface WorldOptions {
   readonly run?: (job: Job) => unknown;
@@ -19,7 +19,9 @@ export interface WorldOptions {
   readonly concurrency?: number;
   readonly backend?: Partial<BackendPort>;
   readonly restart?: "resume" | "rerun";
-  readonly admission?: (lanes: Admission) => JobsOptions["admission"];
+  readonly admission?: (fake: FakeAdmission) => JobsOptions["admission"];
+  /** What a job that waits again may choose from; its own backend unless said. */
+  readonly choicesOf?: JobsOptions["choicesOf"];
   readonly settings?: Partial<JobsOptions["settings"]>;
   readonly random?: () => number;
 }
@@ -29,6 +31,7 @@ export interface World {
   readonly database: Database;
   readonly folder: string;
   readonly events: JobEvent[];
+  readonly admission: FakeAdmission;
   /** What `run` does from now on. */
   run: (job: Job) => unknown;
   submit(work?: Partial<Work>): Promise<string>;
@@ -49,7 +52,7 @@ const WORK: Work = {
   keyId: "key",
   activeLimit: 0,
   capability: "test.work",
-  backend: "work",
+  choices: [{ backend: "work" }],
   input: {},
   priority: 5,
 };
@@ -63,10 +66,7 @@ export function openWorld(options: WorldOptions = {}): World {
   const bus = createBus(silentLog);
   const events: JobEvent[] = [];
   bus.on("job.event", (event) => events.push(event));
-  const lanes = createLaneAdmission({
-    devices: { gpu0: {} },
-    backend: () => ({ device: "gpu0", concurrency: options.concurrency ?? 1000, available: true }),
-  });
+  const admission = createFakeAdmission(options.concurrency ?? 1000);
   const capability = {
     route: "POST /test",
     input: {},
@@ -78,7 +78,6 @@ export function openWorld(options: WorldOptions = {}): World {
     title: "Work",
     capability: () => capability,
     context: () => ({}) as never,
-    demand: () => undefined,
     attemptTimeoutMs: 60_000,
     stallTimeoutMs: 60_000,
     queueTimeoutMs: 60_000,
@@ -93,7 +92,8 @@ export function openWorld(options: WorldOptions = {}): World {
     ids: createIds(),
     log: silentLog,
     random: options.random ?? (() => 0),
-    admission: options.admission?.(lanes) ?? lanes,
+    admission: options.admission?.(admission) ?? admission,
+    choicesOf: options.choicesOf ?? (({ backend: name }) => [{ backend: name }]),
     artifacts: {
       put: async ({ options: { name }, fence }) => {
         const stored = await database.write(() => fence());
@@ -103,7 +103,7 @@ export function openWorld(options: WorldOptions = {}): World {
       removeOfJob: async () => {},
       wire: (artifact) => ({ name: artifact.name }),
     },
-    backends: { get: (name) => (name === "work" ? backend : undefined), failed() {} },
+    backends: { get: (name) => (name.startsWith("work") ? backend : undefined), failed() {} },
     settings: {
       maxPending: 10_000,
       logPrompts: false,
@@ -119,6 +119,7 @@ export function openWorld(options: WorldOptions = {}): World {
     database,
     folder,
     events,
+    admission,
     run: options.run ?? (() => ({})),
     submit: async (work) => (await jobs.submit({ ...WORK, ...work })).row.id,
     async ended(id, limitMs = 5_000) {

@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { readBehaviour } from "switchyard/sdk/testing";
 import { type Graph, linkOf } from "./node-classes.ts";
 import { colourOf, JPEG_PREVIEW, pngOf } from "./pictures.ts";
+import type { Residence } from "./residence.ts";
 import type { Sockets } from "./sockets.ts";
 import { upstream } from "./validate.ts";
 import type { Item } from "./worker.ts";
@@ -17,7 +18,7 @@ export interface Execution {
   readonly sid: string | undefined;
   readonly stepMs: number;
   readonly files: Map<string, Uint8Array<ArrayBuffer>>;
-  readonly loaded: Set<string>;
+  readonly residence: Residence;
   /** Results of the previous prompt, by what they were made from. */
   readonly cache: ReadonlyMap<string, unknown>;
   readonly interrupted: boolean;
@@ -50,7 +51,11 @@ export class NodeFailure extends Error {
   }
 }
 
-const LOADERS = ["CheckpointLoaderSimple", "UNETLoader"];
+/** MiB of the weights, as the shipped workflows declare them. */
+const LOADERS = new Map([
+  ["CheckpointLoaderSimple", 7_000],
+  ["UNETLoader", 12_000],
+]);
 const SLOW_START_MS = 300;
 
 export async function execute(
@@ -114,12 +119,36 @@ async function run(
   words: Words,
   show: (node: string, value: number, max: number, state: string) => void,
 ): Promise<number> {
-  const { item, sockets, sid, stepMs, loaded } = execution;
+  const { item, residence } = execution;
   const inputs = item.graph[name.node_id]!.inputs;
-  if (LOADERS.includes(name.node_type)) loaded.add(String(inputs.ckpt_name ?? inputs.unet_name));
+  const outOfMemory = () => {
+    residence.dropAll();
+    return new NodeFailure(name, "torch.OutOfMemoryError", OOM);
+  };
+  const mib = LOADERS.get(name.node_type);
+  const file = String(inputs.ckpt_name ?? inputs.unet_name);
+  if (mib !== undefined && !(await residence.load(file, mib))) throw outOfMemory();
   if (name.node_type !== "KSampler") return 1;
 
-  const steps = words.steps ?? Number(inputs.steps);
+  const { width, height, batch } = canvas(item.graph, name.node_id);
+  const giveBack = residence.work((width * height * batch) / 2 ** 20);
+  if (giveBack === undefined) throw outOfMemory();
+  try {
+    return await sample(execution, name, words, show, outOfMemory);
+  } finally {
+    giveBack();
+  }
+}
+
+async function sample(
+  execution: Execution,
+  name: NodeName,
+  words: Words,
+  show: (node: string, value: number, max: number, state: string) => void,
+  outOfMemory: () => Error,
+): Promise<number> {
+  const { item, sockets, sid, stepMs } = execution;
+  const steps = words.steps ?? Number(item.graph[name.node_id]!.inputs.steps);
   for (let step = 1; step <= steps; step++) {
     await delay(stepMs);
     if (execution.over) return steps;
@@ -130,10 +159,7 @@ async function run(
     sockets.preview(JPEG_PREVIEW, { prompt: item.id, node: name.node_id }, sid);
     if (step < Math.min(2, steps)) continue;
     if (words.fail) throw new NodeFailure(name, "ValueError", "boom on purpose\n");
-    if (words.oom) {
-      loaded.clear();
-      throw new NodeFailure(name, "torch.OutOfMemoryError", OOM);
-    }
+    if (words.oom) throw outOfMemory();
     if (words.hang || words.crash) await hang(execution, name, words.crash);
   }
   return steps;

@@ -18,6 +18,8 @@ export interface RouteOptions {
   readonly noCancelApi: boolean;
   readonly noModelsApi: boolean;
   readonly version: string;
+  /** As since 2026-02 on NVIDIA: weights are not PyTorch's, only the device's free memory tells. */
+  readonly dynamicVram: boolean;
 }
 
 export type Answer = (request: Request, path: string, query: URLSearchParams) => Promise<Response>;
@@ -132,7 +134,7 @@ export function createRoutes(options: RouteOptions): Answer {
       case "GET /view":
         return view(query);
       case "GET /system_stats":
-        return json(systemStats(worker, options.version));
+        return json(systemStats(options));
       case "GET /models":
         if (options.noModelsApi) return noRoute();
         if (second === "") return json(Object.keys(models));
@@ -197,8 +199,9 @@ function jobOf(worker: Worker, id: string) {
 
 const GIB = 1024 ** 3;
 
-function systemStats(worker: Worker, version: string) {
-  const torch = 0.1 * GIB + worker.loaded.size * 6 * GIB;
+function systemStats({ worker, version, dynamicVram }: RouteOptions) {
+  const held = worker.residence.torchBytes;
+  const torch = dynamicVram ? 0.1 * GIB : held;
   return {
     system: { os: "linux", comfyui_version: version, python_version: "3.12.0", argv: ["main.py"] },
     devices: [
@@ -207,7 +210,7 @@ function systemStats(worker: Worker, version: string) {
         type: "cuda",
         index: 0,
         vram_total: 24 * GIB,
-        vram_free: 23 * GIB - torch,
+        vram_free: 23 * GIB - held,
         torch_vram_total: torch,
         torch_vram_free: 0.05 * GIB,
       },

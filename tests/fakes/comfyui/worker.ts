@@ -3,6 +3,7 @@
  */
 import { type Execution, execute, Interrupted, NodeFailure } from "./execute.ts";
 import type { Graph } from "./node-classes.ts";
+import type { Residence } from "./residence.ts";
 import type { Sockets } from "./sockets.ts";
 
 export interface Item {
@@ -27,6 +28,7 @@ export interface WorkerOptions {
   readonly sockets: Sockets;
   readonly stepMs: number;
   readonly files: Map<string, Uint8Array<ArrayBuffer>>;
+  readonly residence: Residence;
 }
 
 export interface Worker {
@@ -36,7 +38,7 @@ export interface Worker {
   /** How often the prompt was executed; a dead worker counts none. */
   readonly executions: Map<string, number>;
   readonly remaining: number;
-  readonly loaded: ReadonlySet<string>;
+  readonly residence: Residence;
   put(item: Item): void;
   remove(id: string): boolean;
   interrupt(id?: string): boolean;
@@ -48,10 +50,9 @@ export interface Worker {
   stop(): void;
 }
 
-export function createWorker({ sockets, stepMs, files }: WorkerOptions): Worker {
+export function createWorker({ sockets, stepMs, files, residence }: WorkerOptions): Worker {
   const history = new Map<string, HistoryEntry>();
   const executions = new Map<string, number>();
-  const loaded = new Set<string>();
   let cache = new Map<string, unknown>();
   let pending: Item[] = [];
   let running: Item | undefined;
@@ -87,7 +88,7 @@ export function createWorker({ sockets, stepMs, files }: WorkerOptions): Worker 
       sid,
       stepMs,
       files,
-      loaded,
+      residence,
       cache,
       note(event, data) {
         const stamped = { prompt_id: item.id, ...data, timestamp: Date.now() };
@@ -115,7 +116,7 @@ export function createWorker({ sockets, stepMs, files }: WorkerOptions): Worker 
 
   function freeIfAsked(): void {
     if (running || dead) return;
-    if (flags.unloadModels || flags.freeMemory) loaded.clear();
+    if (flags.unloadModels || flags.freeMemory) residence.free();
     if (flags.freeMemory) cache = new Map();
     flags = { unloadModels: false, freeMemory: false };
   }
@@ -126,7 +127,7 @@ export function createWorker({ sockets, stepMs, files }: WorkerOptions): Worker 
     running = undefined;
     pending = [];
     history.clear();
-    loaded.clear();
+    residence.close();
     cache = new Map();
     dead = false;
   }
@@ -134,7 +135,7 @@ export function createWorker({ sockets, stepMs, files }: WorkerOptions): Worker 
   return {
     history,
     executions,
-    loaded,
+    residence,
     restart,
     get running() {
       return running;

@@ -11,6 +11,8 @@ const Status = t.Object({
   file: t.Optional(t.String()),
 });
 
+/** Longest time until a model is loaded. */
+const LOAD_MS = 600_000;
 /** How long a cancelled job may take to leave the server. */
 const SETTLE_MS = 60_000;
 
@@ -32,10 +34,12 @@ export default definePlugin({
       input: inputs.image,
       example: { prompt: "a red signal box in the snow", steps: 4 },
       restart: "resume",
-      vram: (input, config) => ({
-        model: input.model ?? config.model,
+      // Runs of about the same size are learned from together: here pixels times steps.
+      vram: ({ model, width = 512, height = 512, steps = 20 }, config) => ({
+        model: model ?? config.model,
         residentMiB: config.resident_mib,
         workingMiB: 1024,
+        size: width * height * steps,
       }),
       async run(job, { http, config }) {
         const path = (id: string) => `/jobs/${encodeURIComponent(id)}`;
@@ -77,6 +81,9 @@ export default definePlugin({
   residents: async ({ http }, signal) => {
     const loaded = (await list(http, signal)).filter(({ loaded_mib }) => loaded_mib > 0);
     return loaded.map(({ name, loaded_mib }) => ({ model: name, residentMiB: loaded_mib }));
+  },
+  load: async ({ http }, model, signal) => {
+    await http.post("/load", { model }, { signal, timeoutMs: LOAD_MS });
   },
   free: async ({ http }, model, signal) => {
     await http.post("/unload", { model }, { signal });

@@ -70,6 +70,7 @@ export async function startFakeTemplateServer(
         loaded_mib: loaded.has(name) ? RESIDENT_MIB : 0,
       }));
     }
+    if (path === "/load") return { loaded: loaded.add(String(body.model)).size };
     if (path === "/unload") return { unloaded: loaded.delete(String(body.model)) };
     if (method === "POST" && path === "/jobs") {
       loaded.add(String(body.model));

@@ -1,0 +1,175 @@
+/**
+ * Keeps the ledger true: what the probes measure, what backends say they hold, who can work. The
+ * probe wins over what we believe. Before the first look nothing is granted.
+ */
+import type { Clock } from "../clock.ts";
+import { type Log, messageOf } from "../log.ts";
+import type { Device, Place } from "./ledger.ts";
+import type { BackendPort } from "./ports.ts";
+import type { DeviceReading, Probe } from "./probes/mod.ts";
+import type { Roster } from "./roster.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { type Belief, type Fact, learn, reconcile, type Truth } from "./truth.ts";
+
+/** What the operator says about a device. */
+export interface DeviceSettings {
+  /** MiB that may be used of it; all of it unless said. */
+  readonly memoryMiB?: number;
+  readonly headroomMiB: number;
+}
+
+export interface Inspector {
+  /** The first look; settles when the ledger may be trusted. */
+  start(): Promise<void>;
+  /** The newest comparison; undefined where nothing is measured. */
+  truth(device: string): Truth | undefined;
+  /** Asks the backends now what they hold. */
+  refresh(): Promise<void>;
+  close(): void;
+}
+
+export interface InspectorOptions {
+  readonly scheduler: Scheduler;
+  readonly roster: Roster;
+  readonly backends: readonly BackendPort[];
+  readonly probes: ReadonlyMap<string, Probe>;
+  readonly settings: Readonly<Record<string, DeviceSettings>>;
+  /** Everything that we believe to be on the device. */
+  readonly beliefs: (device: Device) => Belief[];
+  readonly learned: (fact: Fact) => void;
+  readonly setPids: (pids: ReadonlyMap<string, readonly number[]>) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A model that a backend holds since before we came, and whose name it does not tell. */
+export const UNKNOWN_MODEL = "(unknown)";
+const RESIDENTS_EVERY_MS = 10_000;
+const RESIDENTS_LIMIT_MS = 5_000;
+/** A model that was there this short a while ago is not missed yet: the server may be behind. */
+const SETTLE_MS = 5_000;
+/** Less than this is a server without a model: its context, its buffers. */
+const UNKNOWN_FROM_MIB = 512;
+
+export function createInspector(options: InspectorOptions): Inspector {
+  const { scheduler, roster, backends, probes, settings, clock, log } = options;
+  const truths = new Map<string, Truth>();
+  const leaveProbes: (() => void)[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let closed = false;
+
+  function apply(device: Device): void {
+    const state = probes.get(device.name)?.state();
+    // The ledger goes on with what it knows; a driver that cannot be asked may still compute.
+    if (state?.kind !== "reading") return;
+    const { reading } = state;
+    const beliefs = options.beliefs(device);
+    const truth = reconcile(reading, beliefs);
+    truths.set(device.name, truth);
+    for (const fact of learn(reading, beliefs)) options.learned(fact);
+    const limitMiB = limitOf(settings[device.name], reading);
+    // The part that the operator keeps from us has room for others.
+    const sparedMiB = reading.totalMiB - (settings[device.name]?.memoryMiB ?? reading.totalMiB);
+    const foreignMiB = Math.max(0, truth.foreignMiB - Math.max(0, sparedMiB));
+    if (limitMiB === device.limitMiB && foreignMiB === device.foreignMiB) return;
+    device.limitMiB = limitMiB;
+    device.foreignMiB = foreignMiB;
+    scheduler.reconsider();
+  }
+
+  async function refresh(): Promise<void> {
+    const pids = new Map<string, readonly number[]>();
+    await Promise.all(
+      backends.map(async (port) => {
+        pids.set(port.name, await port.pids().catch(() => []));
+        await ask(port);
+      }),
+    );
+    options.setPids(pids);
+    for (const device of roster.devices.values()) apply(device);
+  }
+
+  async function ask({ name, residents, usable }: BackendPort): Promise<void> {
+    if (!residents || !usable()) return;
+    const askedAtMs = clock.monotonicMs();
+    let held: Awaited<ReturnType<typeof residents>>;
+    try {
+      held = await residents(AbortSignal.timeout(RESIDENTS_LIMIT_MS));
+    } catch (error) {
+      return log.debug("a backend does not say what it holds", {
+        backend: name,
+        error: messageOf(error),
+      });
+    }
+    for (const { model, residentMiB } of held) {
+      if (residentMiB <= 0) continue;
+      const place = roster.place(name, model, residentMiB);
+      if (place?.state !== "absent") continue;
+      place.residentMiB = residentMiB;
+      scheduler.found(place);
+    }
+    const names = new Set(held.map(({ model }) => model));
+    for (const place of roster.servers.get(name)?.places ?? []) {
+      if (names.has(place.model) || !isMissed(place, askedAtMs)) continue;
+      log.info("a model has left by itself", { backend: name, model: place.model });
+      scheduler.absent(place);
+    }
+  }
+
+  /** Idle, there since before the question, and not named in the answer. */
+  function isMissed(place: Place, askedAtMs: number): boolean {
+    if (place.state !== "resident" || place.running > 0 || place.served === 0) return false;
+    return place.lastUsedMs < askedAtMs - SETTLE_MS;
+  }
+
+  /** What a backend holds that cannot tell; from a gateway that was there before, for example. */
+  function findUnknown(device: Device): void {
+    for (const [backend, measuredMiB] of truths.get(device.name)?.measured ?? []) {
+      const server = roster.servers.get(backend);
+      const known = server?.places.some(({ state }) => state !== "absent");
+      const port = roster.port(backend);
+      if (!server || known || port?.residents || measuredMiB < UNKNOWN_FROM_MIB) continue;
+      const place = roster.place(backend, UNKNOWN_MODEL, measuredMiB);
+      if (place) scheduler.found(place);
+    }
+  }
+
+  function schedule(): void {
+    if (closed) return;
+    timer = setTimeout(() => {
+      refresh()
+        .catch((error) => log.warn("the ledger was not compared", { error: messageOf(error) }))
+        .finally(schedule);
+    }, RESIDENTS_EVERY_MS);
+    timer.unref();
+  }
+
+  return {
+    refresh,
+    truth: (device) => truths.get(device),
+    async start() {
+      await refresh();
+      for (const device of roster.devices.values()) {
+        findUnknown(device);
+        apply(device);
+        const probe = probes.get(device.name);
+        if (probe) leaveProbes.push(probe.onChange(() => apply(device)));
+      }
+      schedule();
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      for (const leave of leaveProbes) leave();
+    },
+  };
+}
+
+/** MiB that may be used in all. */
+export function limitOf(
+  settings: DeviceSettings | undefined,
+  reading: DeviceReading | undefined,
+): number {
+  const totalMiB = Math.min(settings?.memoryMiB ?? Infinity, reading?.totalMiB ?? Infinity);
+  return Math.max(0, totalMiB - (settings?.headroomMiB ?? 0));
+}

@@ -1,0 +1,219 @@
+/**
+ * The VRAM scheduler put together: the ledger and its loop, the port through which jobs get leases,
+ * the effects, the inspection, external leases, and what operators can ask and order.
+ */
+import type { Clock } from "../clock.ts";
+import type { Bus } from "../events/mod.ts";
+import type { Ids } from "../ids.ts";
+import type { Log } from "../log.ts";
+import { type Admission, createAdmission } from "./admission.ts";
+import { beliefsOf } from "./beliefs.ts";
+import type { CostBook } from "./costs/cost-book.ts";
+import { createModelEffects, type ModelEffects } from "./effects.ts";
+import { type FreeOrder, type FreeReport, freeModels } from "./free.ts";
+import { createInspector, type DeviceSettings, type Inspector, limitOf } from "./inspector.ts";
+import { createLearning } from "./learning.ts";
+import { createLeases, type Leases } from "./leases.ts";
+import type { Device } from "./ledger.ts";
+import { createOrphans, type Orphans } from "./orphans.ts";
+import type { Policy } from "./policy/policy.ts";
+import type { BackendPort } from "./ports.ts";
+import type { Probe } from "./probes/mod.ts";
+import { createReclaimer, type Reclaimer } from "./reclaim.ts";
+import { createRoster, type Roster } from "./roster.ts";
+import { createScheduler, type Scheduler, type SchedulerSettings } from "./scheduler.ts";
+
+export interface VramOptions {
+  readonly policy: Policy;
+  readonly settings: SchedulerSettings;
+  readonly devices: Readonly<Record<string, DeviceSettings & { readonly heavy: number }>>;
+  readonly backends: readonly BackendPort[];
+  readonly probes: ReadonlyMap<string, Probe>;
+  readonly costs: CostBook;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly bus: Bus;
+}
+
+export interface Vram {
+  readonly admission: Admission;
+  readonly leases: Leases;
+  readonly scheduler: Scheduler;
+  readonly roster: Roster;
+  readonly inspector: Inspector;
+  readonly effects: ModelEffects;
+  readonly orphans: Orphans;
+  readonly reclaimer: Reclaimer;
+  readonly policy: Policy;
+  readonly settings: SchedulerSettings;
+  readonly costs: CostBook;
+  readonly probes: ReadonlyMap<string, Probe>;
+  readonly devices: ReadonlyMap<string, Device>;
+  /** The clock of the ledger: monotonic milliseconds. */
+  readonly nowMs: () => number;
+  /** Settles after the first look at the devices: from then on leases are granted. */
+  start(): Promise<void>;
+  /** A backend came, went, or was started or stopped. */
+  backendChanged(): void;
+  /** Its process has ended: what it held is gone. */
+  processEnded(backend: string): void;
+  free(order: FreeOrder): Promise<FreeReport>;
+  /** The backend whose process this is, as far as anybody can tell. */
+  ownerOf(pid: number): string | undefined;
+  close(): Promise<void>;
+}
+
+export function createVram(options: VramOptions): Vram {
+  const { backends, probes, clock, log, settings } = options;
+  const nowMs = clock.monotonicMs;
+  let open = false;
+  let pids: ReadonlyMap<string, readonly number[]> = new Map();
+
+  const admission = createAdmission({
+    scheduler: () => scheduler,
+    roster: () => roster,
+    nowMs,
+    isCold: (place) => place.served <= 1 && !roster.port(place.server.name)?.load,
+    ended: (job, end) => learning.ran(job, end),
+  });
+  const reclaimer = createReclaimer({ usage, clock, log });
+  const effects = createModelEffects({
+    scheduler: () => scheduler,
+    roster: () => roster,
+    admission,
+    reclaimer,
+    clock,
+    log,
+    bus: options.bus,
+    learnLoad: (place, ms) => learning.loaded(place, ms),
+  });
+  const scheduler = createScheduler({
+    policy: options.policy,
+    settings,
+    nowMs,
+    effects: {
+      ...effects,
+      start(job, place) {
+        if (!leases.started(job, place)) admission.started(job, place);
+      },
+    },
+  });
+  const devices = new Map<string, Device>();
+  for (const [name, { heavy, ...own }] of Object.entries(options.devices)) {
+    const state = probes.get(name)?.state();
+    const limitMiB = limitOf(own, state?.kind === "reading" ? state.reading : undefined);
+    if (limitMiB === Infinity) {
+      log.warn("a device's memory is unknown: one job at a time computes there", {
+        device: name,
+        hint: "set devices.<name>.memory_mib",
+      });
+    }
+    // Of what nobody can measure nothing may be shared.
+    const compute = limitMiB === Infinity ? "lane" : "shared";
+    devices.set(name, scheduler.addDevice({ name, limitMiB, compute, heavyLimit: heavy }));
+  }
+  const roster = createRoster({ scheduler, devices, backends, costs: options.costs });
+  const learning = createLearning({ costs: options.costs, admission, roster, nowMs });
+  const inspector = createInspector({
+    scheduler,
+    roster,
+    backends,
+    probes,
+    settings: options.devices,
+    beliefs: (device) => beliefsOf(device, admission, leases, pids),
+    learned: (fact) => learning.saw(fact),
+    setPids: (fresh) => {
+      pids = fresh;
+    },
+    clock,
+    log,
+  });
+  const orphans = createOrphans({ backends, roster, nowMs, reconsider: admission.reconsider });
+  const leases = createLeases({
+    scheduler: () => scheduler,
+    devices,
+    clock,
+    ids: options.ids,
+    heavyMs: settings.heavyMs,
+  });
+
+  async function usage(port: BackendPort, device: string, signal: AbortSignal) {
+    const probe = probes.get(device);
+    if (!probe || probe.kind === "declared") return undefined;
+    const reading = await probe.fresh(signal);
+    // Asked anew: after a restart its processes are others.
+    const own = new Set(await port.pids());
+    const known = new Set(pids.get(port.name));
+    const shown = reading.processes?.filter(({ pid }) => own.has(pid) || known.has(pid));
+    const ownMiB = known.size > 0 ? shown?.reduce((sum, it) => sum + it.usedMiB, 0) : undefined;
+    return { deviceMiB: reading.usedMiB, ownMiB };
+  }
+
+  /** A process that nothing runs on or waits for may be stopped when that lasts. */
+  function tellProcesses(): void {
+    const wanted = new Set(
+      scheduler.view.groups.flatMap(({ places }) => places.map(({ server }) => server.name)),
+    );
+    for (const [name, { running }] of roster.servers) {
+      roster.port(name)?.process?.busy(running > 0 || wanted.has(name));
+    }
+  }
+
+  function backendChanged(): void {
+    for (const [name, server] of roster.servers) {
+      server.available = open && !effects.isClosed(name) && (roster.port(name)?.usable() ?? false);
+    }
+    if (open) admission.reconsider();
+  }
+
+  const tick = setInterval(() => {
+    // Time alone makes jobs overdue and ends pauses.
+    if (open && scheduler.view.groups.length > 0) scheduler.reconsider();
+    tellProcesses();
+  }, TICK_MS);
+  tick.unref();
+  backendChanged();
+
+  return {
+    admission,
+    leases,
+    scheduler,
+    roster,
+    inspector,
+    effects,
+    orphans,
+    reclaimer,
+    policy: options.policy,
+    settings,
+    costs: options.costs,
+    probes,
+    devices,
+    nowMs,
+    backendChanged,
+    async start() {
+      await inspector.start();
+      await orphans.start(admission.resumes);
+      open = true;
+      backendChanged();
+    },
+    processEnded(backend) {
+      for (const place of roster.servers.get(backend)?.places ?? []) {
+        if (place.state === "resident") scheduler.absent(place);
+      }
+    },
+    ownerOf: (pid) => [...pids].find(([, own]) => own.includes(pid))?.[0],
+    free: (order) => freeModels(order, { devices, scheduler, effects, roster, reclaimer, nowMs }),
+    async close() {
+      clearInterval(tick);
+      inspector.close();
+      orphans.close();
+      leases.close();
+      await effects.close();
+      await options.costs.close();
+      await Promise.all([...probes.values()].map((probe) => probe.close()));
+    },
+  };
+}
+
+const TICK_MS = 250;
