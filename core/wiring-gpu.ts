@@ -84,10 +84,7 @@ export function vramBackends(host: Host, supervisor: Supervisor): BackendPort[] 
         if (kind !== undefined && kind !== "ready") return kind !== "stopping";
         return usable(backend.state.status);
       },
-      async busy() {
-        const health = await backend.health();
-        return health.status === "ready" ? health.busy : false;
-      },
+      busy: () => backend.state.status === "busy" || undefined,
       process: supervised && processPort(supervised, supervisor),
       async pids() {
         if (supervised) return supervised.pids();

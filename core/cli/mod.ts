@@ -1,8 +1,10 @@
 /** The command line: which command an argument list means. Without one, the gateway starts. */
+import { runCalibrateCommand } from "./calibrate.ts";
 import type { CommandEnvironment } from "./environment.ts";
 import { EXIT, PROGRAM } from "./environment.ts";
 import { runKeysCommand } from "./keys.ts";
 
+export { type CalibrateEnvironment, runCalibrateCommand } from "./calibrate.ts";
 export { type CommandEnvironment, EXIT, type Output } from "./environment.ts";
 export { runKeysCommand } from "./keys.ts";
 
@@ -13,9 +15,10 @@ export interface CliEnvironment extends CommandEnvironment {
 
 const HELP = `Usage: ${PROGRAM} [command]
 
-  start            serve (the default)
-  keys <command>   create, list, revoke and rotate API keys; see: ${PROGRAM} keys --help
-  help             this text
+  start                serve (the default)
+  keys <command>       create, list, revoke and rotate API keys; see: ${PROGRAM} keys --help
+  calibrate [backend]  measure what models cost; see: ${PROGRAM} calibrate --help
+  help                 this text
 `;
 
 /** Returns the exit code of the process. */
@@ -26,6 +29,11 @@ export async function runCli(argv: string[], environment: CliEnvironment): Promi
       return environment.start(rest);
     case "keys":
       return runKeysCommand(rest, environment);
+    case "calibrate": {
+      // Not the whole environment: its folder is read from a configuration that may be wrong.
+      const { stdout, stderr, clock } = environment;
+      return runCalibrateCommand(rest, { stdout, stderr, clock, env: process.env });
+    }
     case "help":
     case "--help":
     case "-h":

@@ -102,7 +102,7 @@ export function createBackend(options: BackendOptions): Backend {
       const cost = plugin?.capabilities[kind]?.vram?.(input, own().config);
       return cost && cost.residentMiB + cost.workingMiB > 0 ? cost : undefined;
     },
-    memory: memoryOf(plugin, own, run),
+    memory: memoryOf(plugin, own, run, settings.healthTimeoutMs),
     async health() {
       if (!plugin) return { status: "down", reason: broken ?? "no plugin" };
       const limitMs = settings.healthTimeoutMs;
@@ -132,11 +132,18 @@ function memoryOf(
   plugin: AnyPlugin | undefined,
   own: () => Context<unknown>,
   run: Backend["run"],
+  limitMs: number,
 ): Backend["memory"] {
   const { frees = "model", residents, load, free } = plugin ?? {};
   return {
     frees,
-    residents: residents && (async (signal) => run(() => residents(own(), signal))),
+    // A list is asked for by the clock and must come in time; a load may take what it takes.
+    residents:
+      residents &&
+      ((signal) =>
+        inTime(plugin?.title ?? "it", limitMs, (late) =>
+          run(() => residents(own(), AbortSignal.any([signal, late]))),
+        )),
     load: load && (async (model, signal) => run(() => load(own(), model, signal))),
     free: free && (async (model, signal) => run(() => free(own(), model, signal))),
   };

@@ -33,6 +33,8 @@ export interface ModelEffectsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly bus: Bus;
+  /** A model came or went: what the probe sees is held against that. */
+  readonly changed: (place: Place) => void;
   /** A load ended well; only when it was the gateway that loaded. */
   readonly learnLoad: (place: Place, ms: number) => void;
 }
@@ -86,6 +88,7 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
     const ms = clock.monotonicMs() - startedAtMs;
     troubles.delete(place);
     options.learnLoad(place, ms);
+    options.changed(place);
     bus.emit("vram.loaded", { backend: server.name, model, device: device.name, ms });
     log.info("a model was loaded", { backend: server.name, model, device: device.name, ms });
     options.scheduler().loaded(place);
@@ -138,14 +141,18 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
       : nothingToDo(first);
     bus.emit("vram.reclaimed", result);
     const took = result.attempts.findLast(({ believed }) => believed)?.verb;
-    for (const place of places) {
-      if (result.freed) options.scheduler().left(place);
-      else options.scheduler().stayed(place, clock.monotonicMs() + STUCK_MS);
-    }
-    if (result.freed && (took === "stop" || took === "restart")) {
-      // With its process went everything that it held.
-      for (const place of there) if (isThere(place)) options.scheduler().absent(place);
-    }
+    // Nothing is decided before the probe was asked whether what has left is free now.
+    options.scheduler().together(() => {
+      for (const place of places) {
+        if (result.freed) options.scheduler().left(place);
+        else options.scheduler().stayed(place, clock.monotonicMs() + STUCK_MS);
+      }
+      if (result.freed && (took === "stop" || took === "restart")) {
+        // With its process went everything that it held.
+        for (const place of there) if (isThere(place)) options.scheduler().absent(place);
+      }
+      options.changed(first);
+    });
     if (!result.freed) wake(STUCK_MS);
     log[result.freed ? "info" : "warn"](
       result.freed ? "models left a device" : "models did not leave a device",

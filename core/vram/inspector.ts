@@ -4,7 +4,9 @@
  */
 import type { Clock } from "../clock.ts";
 import { type Log, messageOf } from "../log.ts";
+import type { Resident } from "../sdk/plugin.ts";
 import type { Device, Place } from "./ledger.ts";
+import type { Owners } from "./owners.ts";
 import type { BackendPort } from "./ports.ts";
 import type { DeviceReading, Probe } from "./probes/mod.ts";
 import type { Roster } from "./roster.ts";
@@ -19,10 +21,12 @@ export interface DeviceSettings {
 }
 
 export interface Inspector {
-  /** The first look; settles when the ledger may be trusted. */
-  start(): Promise<void>;
+  /** The first look, at the devices and then at every backend; `looked` is told of each. */
+  start(looked: (backend: BackendPort) => void): Promise<void>;
   /** The newest comparison; undefined where nothing is measured. */
   truth(device: string): Truth | undefined;
+  /** Holds the newest reading against what is believed now. */
+  compare(device: Device): void;
   /** Asks the backends now what they hold. */
   refresh(): Promise<void>;
   close(): void;
@@ -37,7 +41,7 @@ export interface InspectorOptions {
   /** Everything that we believe to be on the device. */
   readonly beliefs: (device: Device) => Belief[];
   readonly learned: (fact: Fact) => void;
-  readonly setPids: (pids: ReadonlyMap<string, readonly number[]>) => void;
+  readonly owners: Owners;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -58,7 +62,7 @@ export function createInspector(options: InspectorOptions): Inspector {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let closed = false;
 
-  function apply(device: Device): void {
+  function compare(device: Device): void {
     const state = probes.get(device.name)?.state();
     // The ledger goes on with what it knows; a driver that cannot be asked may still compute.
     if (state?.kind !== "reading") return;
@@ -78,29 +82,33 @@ export function createInspector(options: InspectorOptions): Inspector {
   }
 
   async function refresh(): Promise<void> {
-    const pids = new Map<string, readonly number[]>();
-    await Promise.all(
-      backends.map(async (port) => {
-        pids.set(port.name, await port.pids().catch(() => []));
-        await ask(port);
-      }),
-    );
-    options.setPids(pids);
-    for (const device of roster.devices.values()) apply(device);
+    await Promise.all([options.owners.refresh(), ...backends.map(ask)]);
+    for (const device of roster.devices.values()) compare(device);
   }
 
-  async function ask({ name, residents, usable }: BackendPort): Promise<void> {
+  async function ask(port: BackendPort): Promise<void> {
+    const { name, residents, usable } = port;
     if (!residents || !usable()) return;
     const askedAtMs = clock.monotonicMs();
-    let held: Awaited<ReturnType<typeof residents>>;
+    let held: readonly Resident[];
     try {
       held = await residents(AbortSignal.timeout(RESIDENTS_LIMIT_MS));
     } catch (error) {
-      return log.debug("a backend does not say what it holds", {
+      log.debug("a backend does not say what it holds", {
         backend: name,
         error: messageOf(error),
       });
+      return;
     }
+    // Found and counted as foreign no more, at once.
+    scheduler.together(() => {
+      correct(name, held, askedAtMs);
+      const device = roster.devices.get(port.device);
+      if (device) compare(device);
+    });
+  }
+
+  function correct(name: string, held: readonly Resident[], askedAtMs: number): void {
     for (const { model, residentMiB } of held) {
       if (residentMiB <= 0) continue;
       const place = roster.place(name, model, residentMiB);
@@ -145,16 +153,20 @@ export function createInspector(options: InspectorOptions): Inspector {
   }
 
   return {
+    compare,
     refresh,
     truth: (device) => truths.get(device),
-    async start() {
-      await refresh();
+    async start(looked) {
+      await options.owners.refresh();
       for (const device of roster.devices.values()) {
+        compare(device);
         findUnknown(device);
-        apply(device);
+        // What was found is not foreign.
+        compare(device);
         const probe = probes.get(device.name);
-        if (probe) leaveProbes.push(probe.onChange(() => apply(device)));
+        if (probe) leaveProbes.push(probe.onChange(() => compare(device)));
       }
+      await Promise.all(backends.map((port) => ask(port).then(() => looked(port))));
       schedule();
     },
     close() {

@@ -41,6 +41,7 @@ export function leaseRoutes(
           "before it expires, also while it waits, and DELETE it when done.",
         status: 201,
         data: leaseSchema,
+        exampleBody: { name: "blender", mib: 10_000, ttl_s: 60, heavy: true },
       },
       async handle({ body, principal, request, connection }) {
         if (!principal) throw new GatewayError("UNAUTHORIZED");
@@ -96,7 +97,12 @@ export function leaseRoutes(
       policy: { access: "gpu:lease" },
       params: id,
       body: renewSchema,
-      docs: { tag: "gpu", summary: "Start a lease's time anew", data: leaseSchema },
+      docs: {
+        tag: "gpu",
+        summary: "Start a lease's time anew",
+        data: leaseSchema,
+        exampleBody: { ttl_s: 60 },
+      },
       handle({ params, principal, body }) {
         const { id: leaseId } = own(principal, params.lease_id);
         const ttlMs = body.ttl_s === undefined ? undefined : body.ttl_s * 1_000;

@@ -11,8 +11,8 @@ export interface BackendPort {
   readonly concurrency: number;
   /** Whether its last health check lets work be sent there. */
   usable(): boolean;
-  /** Whether it says that it computes; undefined when it cannot tell. */
-  busy(): Promise<boolean | undefined>;
+  /** Whether it said that it computes, when it was last asked; undefined when it cannot tell. */
+  busy(): boolean | undefined;
   /** What leaves when one model is told to go. */
   readonly frees: "model" | "everything";
   /** Weights that it says it holds; absent when it cannot tell. */

@@ -64,6 +64,7 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
         description:
           "Settles when the memory is measured to be back, or every way has been tried. Models " +
           "that compute are kept and listed with the reason.",
+        exampleBody: { device: "gpu0", mib: 12_000 },
         data: shape.freedSchema,
       },
       async handle({ body }) {

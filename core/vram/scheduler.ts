@@ -107,7 +107,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const queue = createQueue(options.policy.order ?? "urgency");
   const devices: Device[] = [];
   let seq = 0;
-  const view = { nowMs: 0, devices, groups: queue.groups, shares: queue.shares, settings };
+  const { groups, shares } = queue;
+  const view = { nowMs: 0, devices, groups, shares, settings };
   const { reconsider, together } = createLoop(options, queue, view);
 
   return {

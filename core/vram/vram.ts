@@ -14,14 +14,16 @@ import { type FreeOrder, type FreeReport, freeModels } from "./free.ts";
 import { createInspector, type DeviceSettings, type Inspector, limitOf } from "./inspector.ts";
 import { createLearning } from "./learning.ts";
 import { createLeases, type Leases } from "./leases.ts";
-import type { Device } from "./ledger.ts";
+import type { Device, Place } from "./ledger.ts";
 import { createOrphans, type Orphans } from "./orphans.ts";
+import { createOwners } from "./owners.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { BackendPort } from "./ports.ts";
 import type { Probe } from "./probes/mod.ts";
 import { createReclaimer, type Reclaimer } from "./reclaim.ts";
 import { createRoster, type Roster } from "./roster.ts";
 import { createScheduler, type Scheduler, type SchedulerSettings } from "./scheduler.ts";
+import { ownUsedMiB } from "./truth.ts";
 
 export interface VramOptions {
   readonly policy: Policy;
@@ -67,15 +69,19 @@ export interface Vram {
 export function createVram(options: VramOptions): Vram {
   const { backends, probes, clock, log, settings } = options;
   const nowMs = clock.monotonicMs;
-  let open = false;
-  let pids: ReadonlyMap<string, readonly number[]> = new Map();
+  /** Backends that were asked what they hold: before that nothing is granted there. */
+  const looked = new Set<string>();
 
   const admission = createAdmission({
     scheduler: () => scheduler,
     roster: () => roster,
     nowMs,
     isCold: (place) => place.served <= 1 && !roster.port(place.server.name)?.load,
-    ended: (job, end) => learning.ran(job, end),
+    ended(job, end) {
+      learning.ran(job, end);
+      // Its model came with it, perhaps in a process of its own.
+      if (job.cold) owners.changed(job.backend);
+    },
   });
   const reclaimer = createReclaimer({ usage, clock, log });
   const effects = createModelEffects({
@@ -86,6 +92,7 @@ export function createVram(options: VramOptions): Vram {
     clock,
     log,
     bus: options.bus,
+    changed,
     learnLoad: (place, ms) => learning.loaded(place, ms),
   });
   const scheduler = createScheduler({
@@ -114,6 +121,17 @@ export function createVram(options: VramOptions): Vram {
     devices.set(name, scheduler.addDevice({ name, limitMiB, compute, heavyLimit: heavy }));
   }
   const roster = createRoster({ scheduler, devices, backends, costs: options.costs });
+  const owners = createOwners({
+    backends,
+    nowMs,
+    isMeasured(backend) {
+      const state = probes.get(roster.port(backend)?.device ?? "")?.state();
+      return state?.kind === "reading" && state.reading.processes !== undefined;
+    },
+    refreshed: () => {
+      for (const device of devices.values()) inspector.compare(device);
+    },
+  });
   const learning = createLearning({ costs: options.costs, admission, roster, nowMs });
   const inspector = createInspector({
     scheduler,
@@ -121,15 +139,13 @@ export function createVram(options: VramOptions): Vram {
     backends,
     probes,
     settings: options.devices,
-    beliefs: (device) => beliefsOf(device, admission, leases, pids),
+    beliefs: (device) => beliefsOf(device, { admission, leases, roster, owners }),
     learned: (fact) => learning.saw(fact),
-    setPids: (fresh) => {
-      pids = fresh;
-    },
+    owners,
     clock,
     log,
   });
-  const orphans = createOrphans({ backends, roster, nowMs, reconsider: admission.reconsider });
+  const orphans = createOrphans({ roster, nowMs, reconsider: admission.reconsider });
   const leases = createLeases({
     scheduler: () => scheduler,
     devices,
@@ -143,11 +159,13 @@ export function createVram(options: VramOptions): Vram {
     if (!probe || probe.kind === "declared") return undefined;
     const reading = await probe.fresh(signal);
     // Asked anew: after a restart its processes are others.
-    const own = new Set(await port.pids());
-    const known = new Set(pids.get(port.name));
-    const shown = reading.processes?.filter(({ pid }) => own.has(pid) || known.has(pid));
-    const ownMiB = known.size > 0 ? shown?.reduce((sum, it) => sum + it.usedMiB, 0) : undefined;
-    return { deviceMiB: reading.usedMiB, ownMiB };
+    const own = [...(await port.pids()), ...owners.pids(port.name)];
+    return { deviceMiB: reading.usedMiB, ownMiB: ownUsedMiB(reading, own) };
+  }
+
+  function changed({ server, device }: Place): void {
+    owners.changed(server.name);
+    inspector.compare(device);
   }
 
   /** A process that nothing runs on or waits for may be stopped when that lasts. */
@@ -160,16 +178,25 @@ export function createVram(options: VramOptions): Vram {
     }
   }
 
+  /** Where nothing is measured, whatever the others hold must be known too. */
+  function isKnown({ name, device }: BackendPort): boolean {
+    if (!looked.has(name)) return false;
+    if (inspector.truth(device)) return true;
+    return backends.every((other) => other.device !== device || looked.has(other.name));
+  }
+
   function backendChanged(): void {
     for (const [name, server] of roster.servers) {
-      server.available = open && !effects.isClosed(name) && (roster.port(name)?.usable() ?? false);
+      const port = roster.port(name);
+      server.available = port !== undefined && isKnown(port) && port.usable();
+      if (effects.isClosed(name)) server.available = false;
     }
-    if (open) admission.reconsider();
+    admission.reconsider();
   }
 
   const tick = setInterval(() => {
     // Time alone makes jobs overdue and ends pauses.
-    if (open && scheduler.view.groups.length > 0) scheduler.reconsider();
+    if (scheduler.view.groups.length > 0) scheduler.reconsider();
     tellProcesses();
   }, TICK_MS);
   tick.unref();
@@ -192,22 +219,25 @@ export function createVram(options: VramOptions): Vram {
     nowMs,
     backendChanged,
     async start() {
-      await inspector.start();
-      await orphans.start(admission.resumes);
-      open = true;
-      backendChanged();
+      await inspector.start((port) => {
+        looked.add(port.name);
+        orphans.look(port, admission.resumes(port.name));
+        backendChanged();
+      });
     },
     processEnded(backend) {
+      owners.changed(backend);
       for (const place of roster.servers.get(backend)?.places ?? []) {
         if (place.state === "resident") scheduler.absent(place);
       }
     },
-    ownerOf: (pid) => [...pids].find(([, own]) => own.includes(pid))?.[0],
+    ownerOf: owners.ownerOf,
     free: (order) => freeModels(order, { devices, scheduler, effects, roster, reclaimer, nowMs }),
     async close() {
       clearInterval(tick);
       inspector.close();
       orphans.close();
+      owners.close();
       leases.close();
       await effects.close();
       await options.costs.close();

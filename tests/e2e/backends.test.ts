@@ -139,7 +139,7 @@ backends:
 
   test("a client that leaves its stream: true ends the generation in Ollama", async () => {
     const before = ollama.cancelled;
-    const body = { prompt: "hang", stream: true };
+    const body = { prompt: "hang", stream: true, backend: "ollama" };
     const stream = await openStream(gateway, "POST", "/llm/generate", { body });
     await stream.first("job.delta");
     stream.leave();

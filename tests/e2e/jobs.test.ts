@@ -198,7 +198,10 @@ backends:
     expect((await list("status=failed")).items.map((job: any) => job.job_id)).toEqual([made[60]]);
     expect((await list("limit=1&status=completed,failed")).items[0].job_id).toBe(made[119]);
     expect((await list("capability=image.generate")).items).toEqual([]);
-    expect((await list("backend=puppet&limit=100")).has_more).toBe(true);
+    // Whichever of the two was free took it.
+    const own = (await list("backend=puppet&limit=100")).items;
+    expect(own.length).toBeGreaterThan(0);
+    expect(own.every((job: any) => job.backend === "puppet")).toBe(true);
     const since = (await gateway.call("GET", `/jobs/${made[100]}`, undefined, { key })).data;
     const recent = await list(`limit=100&since=${encodeURIComponent(since.created_at)}`);
     expect(recent.items.length).toBeWithin(20, 60);

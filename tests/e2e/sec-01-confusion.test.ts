@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Route } from "../../core/http/mod.ts";
 import { type Gateway, RUNTIME, startGateway } from "../gateway.ts";
 import { type RawAnswer, requestText, sendRaw } from "./raw.ts";
-import { EVERYTHING, filledPath, routeTable } from "./table.ts";
+import { EVERYTHING, filledPath, NOWHERE, routeTable } from "./table.ts";
 
 interface Attempt {
   readonly what: string;
@@ -95,7 +95,7 @@ describe(`SEC-01 host and path confusion on ${RUNTIME}`, () => {
     const { data } = await gateway.call("POST", "/generate/dance", dance);
     const job = await gateway.ended(data.job_id);
     const other = await gateway.call("POST", "/auth/keys", { name: "other" });
-    values = { job_id: job.job_id, id: job.output.artifacts[0].id, file: "start.js" };
+    values = { ...NOWHERE, job_id: job.job_id, id: job.output.artifacts[0].id, file: "start.js" };
     values.key = other.data.id;
     const weak = await gateway.call("POST", "/auth/keys", { name: "weak", scopes: ["metrics"] });
     weakKey = weak.data.key;

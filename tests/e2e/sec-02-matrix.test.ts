@@ -6,7 +6,7 @@ import { SCOPES } from "../../core/auth/scopes.ts";
 import type { Route } from "../../core/http/mod.ts";
 import { type Answer, eventually, type Gateway, RUNTIME, startGateway } from "../gateway.ts";
 import { handshake } from "./raw.ts";
-import { EVERYTHING, filledPath, routeTable, UNKNOWN_JOB } from "./table.ts";
+import { EVERYTHING, filledPath, NOWHERE, routeTable, UNKNOWN_JOB } from "./table.ts";
 
 type Verdict = "in" | 401 | 403;
 
@@ -14,6 +14,7 @@ const IMPLIES: Record<string, string[]> = {
   "jobs:read": ["jobs:admin"],
   "jobs:cancel": ["jobs:admin"],
   "gpu:read": ["gpu:admin"],
+  "gpu:lease": ["gpu:admin"],
 };
 /** Kept for the end: with the right key they do what they say. */
 const ENDING = ["DELETE /artifacts/:id", "DELETE /jobs/:job_id", "DELETE /auth/keys/:id"];
@@ -44,7 +45,7 @@ describe(`SEC-02 authorisation on ${RUNTIME}`, () => {
 
   /** With ids that exist nowhere, so that the right key changes nothing. */
   function ask(route: Route, key: string | null): Promise<Answer> {
-    const values = { job_id: UNKNOWN_JOB, id: "unknown00", file: "start.js" };
+    const values = { ...NOWHERE, job_id: UNKNOWN_JOB, id: "unknown00", file: "start.js" };
     const body = route.method === "POST" ? {} : undefined;
     return gateway.call(route.method, filledPath(route.path, values), body, { key });
   }
@@ -121,7 +122,7 @@ describe(`SEC-02 authorisation on ${RUNTIME}`, () => {
   test("the admin key and a Bearer header open everything", async () => {
     await compare(gateway.key, () => "in");
     for (const route of routes) {
-      const values = { job_id: UNKNOWN_JOB, id: "unknown00", file: "start.js" };
+      const values = { ...NOWHERE, job_id: UNKNOWN_JOB, id: "unknown00", file: "start.js" };
       const headers = { authorization: `Bearer ${gateway.key}` };
       const body = route.method === "POST" ? {} : undefined;
       const path = filledPath(route.path, values);

@@ -45,4 +45,11 @@ export function filledPath(path: string, values: Readonly<Record<string, string>
   });
 }
 
+/** A backend that has no process and no model in memory, and a lease that nobody has. */
+export const NOWHERE = {
+  name: "espeak",
+  model: "none",
+  lease_id: "0199f3a2-7c1e-7d4b-9a53-000000000001",
+};
+
 export const UNKNOWN_JOB = "0199f3a2-7c1e-7d4b-9a53-000000000000";

@@ -149,6 +149,23 @@ describe("REL-09, the truth about VRAM after a kill -9", () => {
   );
 
   test(
+    "killed while a model is on its way in, it counts what the half-loaded model takes",
+    async () => {
+      await yard.add("big", { models: { held: { mib: HELD_MIB, load_ms: 2_500 } } });
+      await yard.add("large", { models: { large: { mib: LARGE_MIB } } });
+      await start();
+      const first = await submitJob(gateway, "big");
+      await eventually("the load has begun", () => yard.usedMiB === HELD_MIB);
+      await restart();
+      const second = await submitJob(gateway, "large");
+      expect((await gateway.ended(first, 30_000)).status).toBe("completed");
+      expect((await gateway.ended(second, 30_000)).status).toBe("completed");
+      expect(yard.peakMiB).toBe(HELD_MIB);
+    },
+    LIMIT_MS,
+  );
+
+  test(
     "killed again and again while models come and go, the device never holds more than it has",
     async () => {
       await yard.add("a", { models: { a: { mib: 14_336, load_ms: 150 } } });

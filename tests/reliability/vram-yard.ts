@@ -116,15 +116,22 @@ export async function createYard(totalMiB = 24_576): Promise<Yard> {
     async close() {
       for (const child of children) child.kill("SIGKILL");
       await watched.close();
-      // What a killed gateway left behind.
-      for (const command of commands.values()) endAll(command);
+      // What a killed gateway left behind ends with its device.
       rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
+export interface JobWish {
+  readonly route?: "/generate/image" | "/generate/video";
+  readonly model?: string;
+  /** Milliseconds of work. */
+  readonly ms?: number;
+  readonly priority?: number;
+}
+
 /** Runs a job to its end. */
-export async function runJob(gateway: Gateway, backend: string, more: object = {}): Promise<any> {
+export async function runJob(gateway: Gateway, backend: string, more: JobWish = {}): Promise<any> {
   return gateway.ended(await submitJob(gateway, backend, more), 30_000);
 }
 
@@ -132,7 +139,7 @@ export async function runJob(gateway: Gateway, backend: string, more: object = {
 export async function submitJob(
   gateway: Gateway,
   backend: string,
-  { route = "/generate/image", ...more }: { readonly route?: string } & object = {},
+  { route = "/generate/image", ...more }: JobWish = {},
 ): Promise<string> {
   const { status, data, text } = await gateway.call("POST", route, {
     ...{ backend, prompt: "a signal box in the rain" },
@@ -178,21 +185,6 @@ function stateOf(pid: number): string | undefined {
     return state === "Z" || state === "X" ? undefined : state;
   } catch {
     return undefined;
-  }
-}
-
-/** Ends every process with exactly this command, which names a port of this test. */
-function endAll(command: readonly string[]): void {
-  const wanted = `${command.join("\0")}\0`;
-  const { stdout } = Bun.spawnSync(["ls", "/proc"]);
-  for (const pid of stdout.toString().match(/^\d+$/gm) ?? []) {
-    try {
-      if (readFileSync(`/proc/${pid}/cmdline`, "utf8") !== wanted) continue;
-      for (const child of childrenOf(Number(pid))) process.kill(child, "SIGKILL");
-      process.kill(Number(pid), "SIGKILL");
-    } catch {
-      // It has ended meanwhile.
-    }
   }
 }
 

@@ -29,6 +29,16 @@ export function leavesLoadIdle(here: Place, job: Waiting): boolean {
   );
 }
 
+/** Whether a server has a slot that no load of its own counts on. */
+export function hasSpareSlot({ server }: Place): boolean {
+  let left = server.slots - server.running;
+  for (const place of server.places) {
+    if (left <= 0) return false;
+    if (isNew(place)) left--;
+  }
+  return left > 0;
+}
+
 /** Places that count on the same jobs, this one among them. */
 function claimsBeside(place: Place): number {
   const seen = new Set<Place>();

@@ -71,14 +71,21 @@ function makeRoom(job: Waiting, { nowMs }: View): Step | undefined {
     if (state === "resident" ? hasMemory(place, job.workingMiB) : state !== "absent") continue;
     const needMiB = job.workingMiB + (state === "absent" ? place.residentMiB : -place.keptMiB);
     const evenFresh = isStalled(device);
-    const victims = chooseVictims(place, needMiB, { nowMs, value, evenFresh, mayLeave: () => true });
+    const victims = chooseVictims(place, needMiB, {
+      nowMs,
+      value,
+      evenFresh,
+      mayLeave: () => true,
+    });
     if (!victims || (state === "resident" && victims.length === 0)) continue;
     const cost = victims.reduce((sum, victim) => sum + value(victim), 0);
     if (!found || cost < found.cost) found = { place, victims, cost };
   }
   if (!found) return undefined;
   const { place, victims } = found;
-  return place.state === "resident" ? { kind: "evict", victims } : { kind: "load", job, place, victims };
+  return place.state === "resident"
+    ? { kind: "evict", victims }
+    : { kind: "load", job, place, victims };
 }
 
 /**
@@ -92,6 +99,8 @@ function valueFor({ seq }: Waiting): (place: Place) => number {
       for (const line of lines) next = Math.min(next, headOf(line).seq);
     }
     if (next === Infinity) return place.value;
-    return PENDING_PREMIUM + place.loadMs / Math.max(1, place.residentMiB) / Math.max(1, next - seq);
+    return (
+      PENDING_PREMIUM + place.loadMs / Math.max(1, place.residentMiB) / Math.max(1, next - seq)
+    );
   };
 }

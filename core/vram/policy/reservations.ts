@@ -12,7 +12,17 @@ import {
 } from "../ledger.ts";
 import { candidateOf, goesOverdueFirst } from "./candidates.ts";
 import { isClaimed, isServed } from "./claims.ts";
-import { canStart, fitsAlone, hasLane, hasMemory, isFresh, isStalled, mayLoad, pending } from "./fits.ts";
+import {
+  canStart,
+  fitsAlone,
+  hasLane,
+  hasMemory,
+  hasSlot,
+  isFresh,
+  isStalled,
+  mayLoad,
+  pending,
+} from "./fits.ts";
 import type { Step, View } from "./policy.ts";
 import { chooseVictims, keepValue } from "./victims.ts";
 
@@ -133,7 +143,9 @@ function isDraining({ job, place, victims }: Reservation): boolean {
 
 /** Whether making the victim leave waits for this place too. */
 function isEmptiedWith(victim: Place, place: Place): boolean {
-  return victim === place || (victim.server === place.server && place.server.frees === "everything");
+  return (
+    victim === place || (victim.server === place.server && place.server.frees === "everything")
+  );
 }
 
 function mayReserve(device: Device, nowMs: number): boolean {
@@ -146,8 +158,9 @@ function isReservable(place: Place, job: Waiting, served: boolean, nowMs: number
   return mayReserve(place.device, nowMs) && isPossible(place, job, nowMs);
 }
 
+/** A device is not kept for a job whose server has no slot for it: it would stand idle. */
 function isPossible(place: Place, job: Waiting, nowMs: number): boolean {
-  return place.server.available && fitsAlone(place, job, nowMs);
+  return hasSlot(place) && fitsAlone(place, job, nowMs);
 }
 
 function reservationFor(job: Waiting, nowMs: number): Step | undefined {

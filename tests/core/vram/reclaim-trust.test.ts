@@ -136,6 +136,13 @@ describe("no lie is", () => {
     expect(reclaiming.reclaimer.demotions()).toEqual([]);
   });
 
+  test("a verb whose backend does not say what it holds, where nothing is measured", async () => {
+    const { world, reclaiming } = changeable({ residents: fails });
+    world.sight = "none";
+    for (let i = 0; i < 3; i++) await again(reclaiming, world);
+    expect(reclaiming.reclaimer.demotions()).toEqual([]);
+  });
+
   test("a failure between two lies, which are then still in a row", async () => {
     const { world, does, reclaiming } = changeable();
     for (const free of [nothing, fails, nothing]) {

@@ -60,8 +60,9 @@ describe("where nothing is measured", () => {
 
   test("a probe that falls silent on the way convicts nobody", async () => {
     const world = createWorld({ free: leaves, residents: listed });
-    const usage = (it: World, looks: number) => (looks < 2 ? { deviceMiB: 9_300 } : fails()) && it;
-    const { reclaim, reclaimer } = createReclaiming([world], { lies: 1 }, usage);
+    const { reclaim, reclaimer } = createReclaiming([world], { lies: 1 }, (_it, looks) =>
+      looks < 2 ? { deviceMiB: 9_300 } : fails(),
+    );
     expect((await reclaim(world)).freed).toBe(true);
     expect(reclaimer.demotions()).toEqual([]);
   });

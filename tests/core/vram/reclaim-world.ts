@@ -113,7 +113,7 @@ export function createWorld(
     concurrency: 1,
     frees,
     usable: () => world.running,
-    busy: async () => undefined,
+    busy: () => undefined,
     pids: async () => [],
     ...(supervised ? { process: processPort } : {}),
     ...(free

@@ -263,6 +263,16 @@ describe("the next verb", () => {
     expect(await reclaim(world)).toMatchObject({ freed: true, actualMiB: 8_300 });
   });
 
+  test("a server that comes up with its model in unknown processes has freed nothing", async () => {
+    const world = createWorld({ restart: nothing, stop: nothing });
+    const { reclaim } = createReclaiming([world], {}, (it) => {
+      const usage = usageOf(it);
+      return it.calls.length === 0 ? usage : { deviceMiB: usage?.deviceMiB };
+    });
+    const result = await reclaim(world, { needed: true });
+    expect(result).toMatchObject({ freed: false, actualMiB: 0 });
+  });
+
   test("a process that has ended, and that nobody answers for, needs no verb", async () => {
     const world = createWorld({ free: fails, process: true }, { sight: "device" });
     world.running = false;

@@ -3,10 +3,18 @@
  * badly or not at all, strangers who take memory, and a scheduler that is thrown away in the middle.
  * Everything is drawn from one seed; what must hold is checked at every event.
  */
+
+import {
+  type Device,
+  freeMiB,
+  type Group,
+  type Place,
+  type Server,
+  type Waiting,
+} from "../../../core/vram/ledger.ts";
 import { exclusive } from "../../../core/vram/policy/exclusive.ts";
 import { fair } from "../../../core/vram/policy/fair.ts";
 import { fifo } from "../../../core/vram/policy/fifo.ts";
-import { freeMiB, type Device, type Group, type Place, type Server, type Waiting } from "../../../core/vram/ledger.ts";
 import { createScheduler, type Running, type Scheduler } from "../../../core/vram/scheduler.ts";
 
 export interface WorldShape {
@@ -83,7 +91,10 @@ class World {
   private readonly models: Model[];
   private readonly jobs: Job[] = [];
   /** What is really on the devices, whatever the scheduler believes: "model device" -> MiB. */
-  private readonly reality = new Map<string, { place: Place; served: boolean; withdrawn: boolean }>();
+  private readonly reality = new Map<
+    string,
+    { place: Place; served: boolean; withdrawn: boolean }
+  >();
   private scheduler!: Scheduler;
   private devices: Device[] = [];
   private realServers: Server[] = [];
@@ -210,7 +221,9 @@ class World {
   private submit(job: Job): void {
     const { runMs, workingMiB } = this.models[job.model]!;
     const group = this.groups[job.model]!;
-    const room = Math.max(...group.places.map(({ device, residentMiB }) => device.limitMiB - residentMiB));
+    const room = Math.max(
+      ...group.places.map(({ device, residentMiB }) => device.limitMiB - residentMiB),
+    );
     const startByMs = this.below(20) === 0 ? this.nowMs + this.below(8_000) : undefined;
     // `start` may come before this returns.
     job.waiting = this.scheduler.arrive({

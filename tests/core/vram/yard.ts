@@ -275,7 +275,7 @@ function createBackend(options: BackendOptions, card: Card): FakeBackend {
     device: options.device ?? "gpu0",
     concurrency: options.concurrency ?? 1,
     usable: () => fake.up,
-    busy: async () => fake.busy,
+    busy: () => fake.busy,
     frees: frees === "everything" ? "everything" : "model",
     pids: async () => [pidOf(name)],
     process: options.process ? process : undefined,
