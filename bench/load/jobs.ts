@@ -10,13 +10,21 @@ import { createIds } from "../../core/ids.ts";
 import { createJobs, type Jobs, type Work } from "../../core/jobs/mod.ts";
 import { createLog } from "../../core/log.ts";
 import { openDatabase } from "../../core/storage/mod.ts";
-import { createLaneAdmission } from "../../core/vram/mod.ts";
+import {
+  createCostBook,
+  createCostStore,
+  createVram,
+  loadPolicy,
+  openProbes,
+  schedulingPort,
+} from "../../core/vram/mod.ts";
 import { measureAdds, measurePickup } from "./measure.ts";
 import { WORK_INPUT } from "./request.ts";
 
+const DEMAND = { model: "noop", residentMiB: 1, workingMiB: 0 };
 const [mode, folder = "", first = "1", second = "1"] = process.argv.slice(2);
 const started = new Map<string, (atMs: number) => void>();
-const jobs = openJobs(mode === "pickup");
+const jobs = await openJobs(mode === "pickup");
 
 switch (mode) {
   case "add": {
@@ -48,7 +56,7 @@ switch (mode) {
 // Not drained: the pending jobs are what was asked for.
 process.exit(0);
 
-function openJobs(runs: boolean): Jobs {
+async function openJobs(runs: boolean): Promise<Jobs> {
   const log = createLog({ level: "warn" });
   const database = openDatabase({
     folder,
@@ -58,11 +66,50 @@ function openJobs(runs: boolean): Jobs {
       throw error;
     },
   });
-  const admission = createLaneAdmission({
-    devices: { gpu0: {} },
-    backend: () => ({ device: "gpu0", concurrency: 1, available: runs }),
+  const clock = systemClock;
+  const bus = createBus(log);
+  const ids = createIds(clock.nowMs);
+  const vram = createVram({
+    policy: await loadPolicy("fair"),
+    settings: {
+      heavyMs: 10_000,
+      overdueAfterMs: 60_000,
+      overdueRuns: 2,
+      overdueShare: 0.25,
+      fairnessMs: 120_000,
+    },
+    devices: { gpu0: { memoryMiB: 24_576, headroomMiB: 0, heavy: 1 } },
+    backends: [
+      {
+        name: "noop",
+        title: "No-op",
+        device: "gpu0",
+        concurrency: 1,
+        usable: () => runs,
+        busy: () => undefined,
+        frees: "model",
+        pids: async () => [],
+      },
+    ],
+    probes: await openProbes({
+      devices: { gpu0: { probe: "none", memoryMiB: 24_576, intervalMs: 1_000 } },
+      clock,
+      log,
+      env: {},
+    }),
+    costs: createCostBook({
+      store: createCostStore(database),
+      overrides: () => undefined,
+      defaults: { loadMs: () => 1_000, runMs: 1_000 },
+      clock,
+      log,
+    }),
+    clock,
+    ids,
+    log,
+    bus,
   });
-  const cost = { model: "noop", residentMiB: 1, workingMiB: 0 };
+  await vram.start();
   const capability = {
     run(job: { id: string }) {
       const atMs = performance.now();
@@ -73,7 +120,6 @@ function openJobs(runs: boolean): Jobs {
     title: "No-op",
     capability: () => capability,
     context: () => ({}),
-    demand: () => cost,
     attemptTimeoutMs: 60_000,
     stallTimeoutMs: 60_000,
     queueTimeoutMs: 60_000,
@@ -82,12 +128,13 @@ function openJobs(runs: boolean): Jobs {
   };
   return createJobs({
     database,
-    clock: systemClock,
-    ids: createIds(),
-    bus: createBus(log),
+    clock,
+    ids,
+    bus,
     log,
     random: Math.random,
-    admission,
+    admission: schedulingPort(vram),
+    choicesOf: ({ backend }) => [{ backend, demand: DEMAND }],
     artifacts: {
       put: () => Promise.reject(new Error("no artifacts here")),
       removeOfJob: async () => {},
@@ -109,9 +156,8 @@ function work(backend: string): Work {
     keyId: "bench",
     activeLimit: 0,
     capability: "image.generate",
-    backend,
+    choices: [{ backend, demand: DEMAND }],
     input: WORK_INPUT,
-    demand: { model: "noop", residentMiB: 1, workingMiB: 0 },
     priority: 5,
   };
 }

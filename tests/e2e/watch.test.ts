@@ -91,6 +91,9 @@ describe(`watching a job on ${RUNTIME}`, () => {
 
   test("a client that names an event which never was gets a reset, and then what comes", async () => {
     const job = await start({ hold: "reset" });
+    await eventually("it runs", async () => {
+      return (await gateway.call("GET", `/jobs/${job}`)).data.status === "running";
+    });
     const stream = await openStream(gateway, "GET", `/jobs/${job}/events?after=5000`);
     const reset = await stream.first("reset");
     expect(reset).toMatchObject({ data: { job_id: job, status: "running" } });
