@@ -46,34 +46,47 @@ const RUNS_TO_TELL_LOADS = 3;
 /** Throws when a job fails or the gateway cannot be asked. */
 export async function runTrial(options: TrialOptions): Promise<Trial> {
   const { gateway, backend, work, runs, say } = options;
-  const body = { ...work.example, backend, tag: "calibrate" };
-  const { cost: before, device, reason } = await gateway.estimate(work.path, body);
+  const { cost: before, device, reason } = await gateway.estimate(work.path, bodyOf(options));
   if (!before) return { kind: "skipped", reason: reason ?? "it fits on no device" };
   if (!before.resident_mib && !before.working_mib) return { kind: "no_memory" };
   const earlier = await gateway.costs();
 
   const notes = await makeRoom(options);
-  const model = await runJob(body, "cold run", options);
-  for (let run = 1; run <= runs; run++) await runJob(body, `warm run ${run} of ${runs}`, options);
+  const model = await runJob("cold run", options);
+  for (let run = 1; run <= runs; run++) await runJob(`warm run ${run} of ${runs}`, options);
 
   const find = async () => learned(await gateway.costs(), earlier, backend, model);
   let cost = await find();
-  const untilMs = options.clock.monotonicMs() + SETTLE_MS;
-  if (!cost?.samples.resident) say("waits for the probe to see the model");
-  while (!cost?.samples.resident && options.clock.monotonicMs() < untilMs) {
-    await delay(POLL_MS, undefined, { signal: options.signal });
-    cost = await find();
+  if (!cost?.samples.resident && (await isMeasured(options, device))) {
+    say("waits for the probe to see the model");
+    const untilMs = options.clock.monotonicMs() + SETTLE_MS;
+    while (!cost?.samples.resident && options.clock.monotonicMs() < untilMs) {
+      await delay(POLL_MS, undefined, { signal: options.signal });
+      cost = await find();
+    }
   }
   if (!hasNewLoad(cost, earlier)) {
     if ((cost?.samples.run ?? 0) >= RUNS_TO_TELL_LOADS) {
       notes.push(...(await makeRoom(options)));
-      await runJob(body, "cold run again, which tells the load from the run", options);
+      await runJob("cold run again, which tells the load from the run", options);
       cost = await find();
     } else {
       notes.push(`its load time needs ${RUNS_TO_TELL_LOADS} warm runs: give --runs 3`);
     }
   }
   return { kind: "measured", model, device, before, cost, notes: [...new Set(notes)] };
+}
+
+/** The example with another seed each time: some servers answer a repeated request from a cache. */
+function bodyOf({ work: { example }, backend, clock }: TrialOptions): Record<string, unknown> {
+  const seed =
+    typeof example.seed === "number" ? { seed: Math.trunc(clock.nowMs()) % 2 ** 31 } : {};
+  return { ...example, ...seed, backend, tag: "calibrate" };
+}
+
+async function isMeasured({ gateway }: TrialOptions, device: string | null): Promise<boolean> {
+  const found = (await gateway.devices()).find(({ name }) => name === device);
+  return found?.probe.state === "reading" && found.processes !== null;
 }
 
 /** What could not be made to leave. */
@@ -89,9 +102,9 @@ async function makeRoom({ gateway, backend, say }: TrialOptions): Promise<string
 }
 
 /** The model that the job computed with. */
-async function runJob(body: object, name: string, options: TrialOptions): Promise<string> {
+async function runJob(name: string, options: TrialOptions): Promise<string> {
   const { gateway, work, clock, signal, limitMs, say } = options;
-  const id = await gateway.submit(work.path, body);
+  const id = await gateway.submit(work.path, bodyOf(options));
   const beganMs = clock.monotonicMs();
   let said = "";
   try {
@@ -105,8 +118,9 @@ async function runJob(body: object, name: string, options: TrialOptions): Promis
         const why = error ? `${error.message} (${error.code})` : "no reason was given";
         throw new CommandError(`${name} ${status}: ${why}`);
       }
-      const now = phase === "queued" ? `waits (${queue?.wait_reason ?? "starting"})` : phase;
-      if (now !== said && now !== null) say(`${name}: ${now}`);
+      const reason = queue?.wait_reason ?? "starting";
+      const now = phase === "queued" && reason !== "starting" ? `waits (${reason})` : phase;
+      if (now !== said && now !== null && now !== "queued") say(`${name}: ${now}`);
       said = now ?? said;
       if (clock.monotonicMs() - beganMs > limitMs) {
         throw new CommandError(`${name} did not end within ${limitMs / 1_000} s; see --timeout`);

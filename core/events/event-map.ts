@@ -50,7 +50,16 @@ export type EventMap = {
     readonly models: readonly string[];
     readonly freed: boolean;
     readonly expectedMiB: number;
+    /** Null where nothing is measured. */
     readonly actualMiB: number | null;
+    readonly attempts: readonly {
+      readonly verb: string;
+      readonly believed: boolean;
+      readonly expectedMiB: number;
+      readonly actualMiB: number | null;
+      readonly durationMs: number;
+      readonly error?: string;
+    }[];
   };
   "key.revoked": { readonly keyId: string };
   "gateway.draining": Record<string, never>;

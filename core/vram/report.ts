@@ -1,8 +1,10 @@
 /** The ledger as operators read it: devices, processes, residents, leases, and who waits. */
+
+import type { EventMap } from "../events/mod.ts";
 import type { Granted } from "./admission.ts";
 import type { ExternalLease } from "./leases.ts";
 import { type Device, freeMiB, headOf, type Place } from "./ledger.ts";
-import type { ReclaimResult } from "./reclaim.ts";
+import type { Happened } from "./recent.ts";
 import type { Vram } from "./vram.ts";
 
 export interface Surroundings {
@@ -24,6 +26,7 @@ export function vramToWire(vram: Vram, { iso, isOrphan }: Surroundings) {
       return process ? [{ backend, ...process.describe() }] : [];
     }),
     waiting: waitingToWire(vram),
+    recent: vram.recent.list().map(happenedToWire),
     demoted: vram.reclaimer.demotions().map(({ backend, verb, sinceMs, reason }) => ({
       backend,
       verb,
@@ -182,7 +185,19 @@ export function leaseToWire(lease: ExternalLease) {
   };
 }
 
-export function reclaimToWire(result: ReclaimResult) {
+function happenedToWire({ type, atMs, event }: Happened) {
+  const at = new Date(atMs).toISOString();
+  switch (type) {
+    case "vram.reclaimed":
+      return { at, type, ...reclaimToWire(event) };
+    case "vram.loaded":
+      return { at, type, ...event, ms: Math.round(event.ms) };
+    default:
+      return { at, type, ...event };
+  }
+}
+
+export function reclaimToWire(result: EventMap["vram.reclaimed"]) {
   return {
     backend: result.backend,
     device: result.device,

@@ -102,6 +102,12 @@ export const vramSchema = t.Object({
       { description: "Jobs that can run in the same places." },
     ),
   ),
+  recent: t.Array(
+    t.Object(
+      { at: time, type: t.String({ description: "vram.loading, loaded, load_failed, reclaimed" }) },
+      { additionalProperties: true, description: "The newest loads and reclaims, oldest first." },
+    ),
+  ),
   demoted: t.Array(
     t.Object(
       { backend: t.String(), verb: t.String(), since: time, reason: t.String() },

@@ -20,6 +20,7 @@ import { createOwners } from "./owners.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { BackendPort } from "./ports.ts";
 import type { Probe } from "./probes/mod.ts";
+import { createRecent, type Recent } from "./recent.ts";
 import { createReclaimer, type Reclaimer } from "./reclaim.ts";
 import { createRoster, type Roster } from "./roster.ts";
 import { createScheduler, type Scheduler, type SchedulerSettings } from "./scheduler.ts";
@@ -46,6 +47,7 @@ export interface Vram {
   readonly inspector: Inspector;
   readonly effects: ModelEffects;
   readonly orphans: Orphans;
+  readonly recent: Recent;
   readonly reclaimer: Reclaimer;
   readonly policy: Policy;
   readonly settings: SchedulerSettings;
@@ -121,6 +123,7 @@ export function createVram(options: VramOptions): Vram {
     devices.set(name, scheduler.addDevice({ name, limitMiB, compute, heavyLimit: heavy }));
   }
   const roster = createRoster({ scheduler, devices, backends, costs: options.costs });
+  const recent = createRecent(options.bus, clock.nowMs);
   const owners = createOwners({
     backends,
     nowMs,
@@ -210,6 +213,7 @@ export function createVram(options: VramOptions): Vram {
     inspector,
     effects,
     orphans,
+    recent,
     reclaimer,
     policy: options.policy,
     settings,
@@ -238,6 +242,7 @@ export function createVram(options: VramOptions): Vram {
       inspector.close();
       orphans.close();
       owners.close();
+      recent.close();
       leases.close();
       await effects.close();
       await options.costs.close();
