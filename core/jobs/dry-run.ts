@@ -41,7 +41,7 @@ export const dryRunSchema = t.Object({
       backend: t.String(),
       model: t.String(),
       device: t.String(),
-      at_ms: t.Number({ description: "From now." }),
+      at_ms: nullable(t.Number({ description: "From now; null when nobody can tell." })),
     }),
     { description: "What would leave for it." },
   ),

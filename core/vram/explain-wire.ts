@@ -1,6 +1,6 @@
 /** What `GET /jobs/{id}/explain` and `?dry_run=true` answer, in the words of the wire. */
 import type { Explanation, PlaceExplanation } from "./explain.ts";
-import type { Leaver, WaitsFor } from "./explain-waits.ts";
+import type { Leaver, WaitsFor, Where } from "./explain-waits.ts";
 import type { Forecast, ForecastMove } from "./forecast-input.ts";
 
 /** From now, in milliseconds. */
@@ -159,7 +159,12 @@ export interface DryRunInput {
   readonly slow: Forecast;
   readonly cost: DryRunCost;
   /** Where it would run if nobody can tell when. */
-  readonly otherwise: { readonly backend: string; readonly device: string };
+  readonly otherwise: {
+    readonly backend: string;
+    readonly device: string;
+    /** What would leave if it came now. */
+    readonly leave: readonly Where[];
+  };
 }
 
 export interface DryRunWire {
@@ -179,7 +184,8 @@ export interface DryRunWire {
     readonly backend: string;
     readonly model: string;
     readonly device: string;
-    readonly at_ms: number;
+    /** Null when nobody can tell. */
+    readonly at_ms: number | null;
   }[];
   /** Jobs that start before it; null when nobody can tell. */
   readonly ahead: number | null;
@@ -202,7 +208,9 @@ export function dryRun({ medians, slow, cost, otherwise }: DryRunInput): DryRunW
       run_ms: Math.round(cost.runMs),
       source: cost.source,
     },
-    evictions: (starts?.evictions ?? []).filter(({ own }) => own).map(evictionToWire),
+    evictions: starts
+      ? starts.evictions.filter(({ own }) => own).map(evictionToWire)
+      : otherwise.leave.map((it) => ({ ...it, at_ms: null })),
     ahead: starts?.ahead.length ?? null,
     eta: etaOf(medians, slow),
     ...(reason === undefined ? {} : { reason }),

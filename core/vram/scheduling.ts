@@ -2,9 +2,12 @@
 import { GatewayError } from "../errors.ts";
 import type { Admission, LeaseRequest } from "./admission.ts";
 import { explain, type Scene, waitReason } from "./explain.ts";
+import { whereOf } from "./explain-obstacle.ts";
+import type { Where } from "./explain-waits.ts";
 import { dryRun, explanationToWire } from "./explain-wire.ts";
 import { type Forecast, forecast, type WhatIf } from "./forecast.ts";
-import type { Place } from "./ledger.ts";
+import { freeMiB, type Place } from "./ledger.ts";
+import { chooseVictims, keepValue } from "./policy/victims.ts";
 import type { Choice } from "./roster.ts";
 import type { Running } from "./scheduler.ts";
 import type { Vram } from "./vram.ts";
@@ -119,6 +122,7 @@ export function schedulingPort(vram: Vram): SchedulingPort {
       const group = first && roster.group(needing);
       if (!first || !group) return deviceless(request);
       const estimate = roster.estimate(first.backend, first.demand);
+      const place = bestOf(group.places);
       const whatIf = (durationMs: number | undefined): WhatIf => ({
         group,
         key: request.keyId,
@@ -135,13 +139,27 @@ export function schedulingPort(vram: Vram): SchedulingPort {
           slow: look(whatIf(estimate.runP90Ms), "p90"),
           cost: estimate,
           otherwise: {
-            backend: first.backend,
-            device: group.places[0]?.device.name ?? "",
+            backend: place?.server.name ?? first.backend,
+            device: place?.device.name ?? "",
+            leave: place ? leaversFor(place, estimate.workingMiB, nowMs()) : [],
           },
         }),
       };
     },
   };
+}
+
+/** Where the model is already, else where the most room is. */
+function bestOf(places: readonly Place[]): Place | undefined {
+  const there = places.find(({ state }) => state === "resident");
+  return there ?? [...places].sort((a, b) => freeMiB(b.device) - freeMiB(a.device))[0];
+}
+
+/** The residents, idle now, that would make the room. */
+function leaversFor(place: Place, workingMiB: number, nowMs: number): Where[] {
+  const needMiB = workingMiB + (place.state === "absent" ? place.residentMiB : 0);
+  const rules = { nowMs, value: keepValue, mayLeave: () => true };
+  return (chooseVictims(place, needMiB, rules) ?? []).map(whereOf);
 }
 
 /** Work that needs no device waits for nobody's memory. */

@@ -39,7 +39,7 @@ const cost = {
   runMs: 14_000,
   source: "learned",
 } as const;
-const otherwise = { backend: "image", device: "gpu0" };
+const otherwise = { backend: "image", device: "gpu0", leave: [] };
 
 describe("a dry run", () => {
   test("says what would leave, where the job would run and when it would end", () => {
@@ -73,6 +73,20 @@ describe("a dry run", () => {
     const found = dryRun({ medians: whatIf(world, "image"), slow, cost, otherwise });
     expect(found.eta).toEqual({ start: null, end: null });
     expect(found).toMatchObject({ feasible: true, ahead: 0, reason: "too few runs were measured" });
+  });
+
+  test("that cannot tell when still says what would leave if it came now", () => {
+    const unknown: Forecast = { kind: "unknown", reason: "nobody knows" };
+    const leave = [{ backend: "wan", model: "wan", device: "gpu0" }];
+    const found = dryRun({
+      medians: unknown,
+      slow: unknown,
+      cost,
+      otherwise: { ...otherwise, leave },
+    });
+    expect(found.evictions).toEqual([
+      { backend: "wan", model: "wan", device: "gpu0", at_ms: null },
+    ]);
   });
 
   test("of what fits nowhere is not feasible, and says by how much", () => {
