@@ -194,6 +194,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
       failed: host.failed,
     },
     choicesOf: choicesPort(() => catalogue),
+    keyWeight: auth.gpuWeight,
     settings: {
       maxPending: config.jobs.max_pending,
       cancelGraceMs: config.jobs.cancel_grace_ms,
@@ -234,6 +235,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
       jobs,
       streams,
       scheduling,
+      keyWeight: auth.gpuWeight,
       catalogue: cataloguePort(catalogue),
       nowMs: clock.nowMs,
       monotonicMs: clock.monotonicMs,

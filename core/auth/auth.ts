@@ -47,6 +47,8 @@ export interface Auth {
   issueTicket(principal: Principal, path: string, origin: string | null): Ticket;
   /** True while the key exists, is not revoked and has not expired. */
   isValid(keyId: string): boolean;
+  /** Its part of the GPUs compared with other keys. */
+  gpuWeight(keyId: string): number;
   /** Hears, within half a second, of every key whose open sockets must be closed (4401). */
   onRevoked(listener: (keyId: string) => void): () => void;
   /** Whether the start message should show how to create the first key without one. */
@@ -80,6 +82,7 @@ export function createAuth(options: AuthOptions): Auth {
     defaultLimits: settings.limits,
     issueTicket: ({ keyId }, path, origin) => tickets.issue(keyId, path, origin),
     isValid: (id) => (id === ADMIN_KEY_ID ? adminKey !== undefined : ring.find(id) !== undefined),
+    gpuWeight: (id) => ring.find(id)?.principal.limits.gpuWeight ?? 1,
     onRevoked: ring.onEnded,
     isBootstrapOpen: () =>
       ring.count() === 0 &&

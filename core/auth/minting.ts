@@ -117,24 +117,27 @@ function expiryWithin(
 
 function limitsWithin({ keyId, limits: own }: Principal, wanted: Partial<KeyLimits>): KeyLimits {
   const within = (name: keyof KeyLimits): number => {
-    const wish = wanted[name] ?? own[name];
-    const isMore = own[name] !== 0 && (wish === 0 || wish > own[name]);
+    const most = own[name] ?? 1;
+    const wish = wanted[name] ?? most;
+    const isMore = most !== 0 && (wish === 0 || wish > most);
     if (!isMore) return wish;
     throw new GatewayError(
       "FORBIDDEN_SCOPE",
-      `Key ${keyId} is limited to ${own[name]} ${WORDS[name]}; more needs the scope "keys:admin"`,
+      `Key ${keyId} is limited to ${most} ${WORDS[name]}; more needs the scope "keys:admin"`,
       { details: { scope: "keys:admin" } },
     );
   };
   return {
     requestsPerMinute: within("requestsPerMinute"),
     activeJobs: within("activeJobs"),
+    gpuWeight: within("gpuWeight"),
   };
 }
 
-const WORDS: { readonly [Name in keyof KeyLimits]: string } = {
+const WORDS: { readonly [Name in keyof KeyLimits]-?: string } = {
   requestsPerMinute: "requests per minute",
   activeJobs: "unfinished jobs",
+  gpuWeight: "as its part of the GPUs",
 };
 
 /** A refusal of one field of the request's body. */

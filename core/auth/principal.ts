@@ -17,4 +17,6 @@ export interface KeyLimits {
   readonly requestsPerMinute: number;
   /** Jobs of this key that may be pending or running at once. */
   readonly activeJobs: number;
+  /** Its part of the GPUs compared with other keys that wait, 1 to 100; 1 when absent. */
+  readonly gpuWeight?: number;
 }

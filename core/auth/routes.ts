@@ -7,7 +7,7 @@ import type { Principal } from "./principal.ts";
 import * as schema from "./schema.ts";
 
 const TAG = "keys";
-const EXAMPLE_LIMITS = { requests_per_minute: 600, active_jobs: 100 };
+const EXAMPLE_LIMITS = { requests_per_minute: 600, active_jobs: 100, gpu_weight: 1 };
 const EXAMPLE_KEY = {
   id: "4fT9kQ2x",
   name: "mobile-app",

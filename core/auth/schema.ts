@@ -22,6 +22,11 @@ const limit = (description: string) => t.Integer({ minimum: 0, maximum: 1_000_00
 const limits = t.Object({
   requests_per_minute: limit("0 means unlimited."),
   active_jobs: limit("Jobs that may be pending or running at once; 0 means unlimited."),
+  gpu_weight: t.Integer({
+    minimum: 1,
+    maximum: 100,
+    description: "Its part of the GPUs compared with other keys that wait; 1 unless said.",
+  }),
 });
 
 export const keyName = t.String({
@@ -116,7 +121,11 @@ export function keyJson(row: KeyRow, defaults: KeyLimits): typeof keyView.static
 }
 
 export function limitsJson(own: KeyLimits): typeof limits.static {
-  return { requests_per_minute: own.requestsPerMinute, active_jobs: own.activeJobs };
+  return {
+    requests_per_minute: own.requestsPerMinute,
+    active_jobs: own.activeJobs,
+    gpu_weight: own.gpuWeight ?? 1,
+  };
 }
 
 export function isoOrNull(timeMs: number | null | undefined): string | null {
@@ -135,6 +144,7 @@ export function wishesOf(body: typeof newKeyBody.static, nowMs: number): KeyWish
         requestsPerMinute: body.limits.requests_per_minute,
       }),
       ...(body.limits.active_jobs !== undefined && { activeJobs: body.limits.active_jobs }),
+      ...(body.limits.gpu_weight !== undefined && { gpuWeight: body.limits.gpu_weight }),
     },
   };
 }

@@ -2,6 +2,7 @@
 import { and, count, desc, eq, gt, isNull, lt, or, sql } from "drizzle-orm";
 import { type Database, tables } from "../storage/mod.ts";
 import { hashSecret } from "./keys.ts";
+import type { KeyLimits } from "./principal.ts";
 
 const { keys } = tables;
 
@@ -18,7 +19,7 @@ export interface Terms {
   readonly name: string;
   readonly scopes: readonly string[];
   /** Absent members follow the gateway's configured defaults. */
-  readonly limits: { readonly requestsPerMinute?: number; readonly activeJobs?: number };
+  readonly limits: Partial<KeyLimits>;
   /** Wall clock; null: never. */
   readonly expiresAt: number | null;
 }

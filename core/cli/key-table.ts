@@ -62,6 +62,7 @@ function toJson(row: KeyRow, nowMs: number): Record<string, unknown> {
     limits: {
       requests_per_minute: row.limits.requestsPerMinute ?? null,
       active_jobs: row.limits.activeJobs ?? null,
+      gpu_weight: row.limits.gpuWeight ?? 1,
     },
     created_at: iso(row.createdAt),
     created_by: row.createdBy,

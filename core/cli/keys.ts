@@ -34,7 +34,7 @@ const HELP = `Usage: ${PROGRAM} keys <command>
                              (default: admin for the first key, then client)
       --scopes <a,b>         instead of a preset; see the list below
       --expires-in <30d>     default: never
-      --requests-per-minute <n>, --active-jobs <n>
+      --requests-per-minute <n>, --active-jobs <n>, --gpu-weight <1 to 100>
                              default: those of gateway.yaml; 0 means unlimited
   list [--json]              all keys, newest first, without their secrets
   revoke <id>                end a key and its sub-keys
@@ -87,6 +87,7 @@ async function create(args: string[], environment: CommandEnvironment): Promise<
     "expires-in": { type: "string" },
     "requests-per-minute": { type: "string" },
     "active-jobs": { type: "string" },
+    "gpu-weight": { type: "string" },
   });
   const name = values.name ?? positionals[0];
   if (typeof name !== "string" || name.trim() === "" || positionals.length > 1) {
@@ -104,6 +105,7 @@ async function create(args: string[], environment: CommandEnvironment): Promise<
     limits: {
       ...countIn("requestsPerMinute", "--requests-per-minute", values["requests-per-minute"]),
       ...countIn("activeJobs", "--active-jobs", values["active-jobs"]),
+      ...weightIn(values["gpu-weight"]),
     },
   };
   if (wishes.preset && wishes.scopes) throw new UsageError("Give --preset or --scopes, not both");
@@ -236,6 +238,12 @@ function endIn(value: OptionValue, nowMs: number): number | undefined {
   const durationMs = parseDuration(value, "--expires-in");
   if (durationMs > 0) return nowMs + durationMs;
   throw new UsageError("--expires-in must be more than 0; leave it out for a key without an end");
+}
+
+function weightIn(value: OptionValue): { gpuWeight?: number } {
+  if (typeof value !== "string") return {};
+  if (/^([1-9]\d?|100)$/.test(value)) return { gpuWeight: Number(value) };
+  throw new UsageError(`--gpu-weight "${value}" is not a whole number from 1 to 100`);
 }
 
 function countIn(name: "requestsPerMinute" | "activeJobs", option: string, value: OptionValue) {

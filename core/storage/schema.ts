@@ -12,7 +12,11 @@ export const keys = sqliteTable("keys", {
   name: text("name").notNull(),
   hash: bytes("hash").notNull(),
   scopes: json<string[]>("scopes").notNull(),
-  limits: json<{ requestsPerMinute?: number; activeJobs?: number }>("limits").notNull(),
+  limits: json<{
+    requestsPerMinute?: number;
+    activeJobs?: number;
+    gpuWeight?: number;
+  }>("limits").notNull(),
   createdAt: integer("created_at").notNull(),
   createdBy: text("created_by"),
   expiresAt: integer("expires_at"),

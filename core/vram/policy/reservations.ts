@@ -11,7 +11,7 @@ import {
   type Waiting,
 } from "../ledger.ts";
 import { candidateOf, goesOverdueFirst } from "./candidates.ts";
-import { isClaimed, isServed } from "./claims.ts";
+import { isClaimed, isNew, isServed } from "./claims.ts";
 import {
   canStart,
   fitsAlone,
@@ -101,6 +101,8 @@ export function mayStart(place: Place, job: Waiting): boolean {
   if (job.heavy && overdue.heavy && place.device.heavyRunning + 1 >= place.device.heavyLimit) {
     return false;
   }
+  // A victim that has to serve first gets the lane first.
+  if (job.heavy && victims.some(isNew)) return false;
   // The last slot of its server is its own.
   if (reserved.server === place.server && place.server.running + 1 >= place.server.slots) {
     return false;

@@ -70,12 +70,13 @@ describe("making keys with a key", () => {
     expect((await create(parent, { scopes })).limits).toEqual({
       requests_per_minute: 20,
       active_jobs: 2,
+      gpu_weight: 1,
     });
-    for (const limits of [{ requests_per_minute: 21 }, { active_jobs: 0 }]) {
+    for (const limits of [{ requests_per_minute: 21 }, { active_jobs: 0 }, { gpu_weight: 2 }]) {
       expect((await refusedCreate(parent, { scopes, limits })).code).toBe("FORBIDDEN_SCOPE");
     }
     const lower = await create(parent, { scopes, limits: { active_jobs: 1 } });
-    expect(lower.limits).toEqual({ requests_per_minute: 20, active_jobs: 1 });
+    expect(lower.limits).toEqual({ requests_per_minute: 20, active_jobs: 1, gpu_weight: 1 });
     const admin = await world.key({ scopes: ["tts", "keys:admin"] });
     const raised = await create(admin, { scopes, limits: { active_jobs: 100 } });
     expect(raised.limits.active_jobs).toBe(100);
