@@ -42,10 +42,16 @@ function ownFields(plugin: Record<string, unknown>): string[] {
     isRecord(plugin.config) && Object.values(plugin.config).every(KindGuard.IsSchema),
     "config must map names to schemas made with t",
   );
-  for (const hook of ["models", "residents", "free", "close"]) {
+  for (const hook of ["models", "residents", "load", "free", "close"]) {
     const given = plugin[hook];
     need(given === undefined || typeof given === "function", `${hook} must be a function`);
   }
+  const { frees } = plugin;
+  need(
+    frees === undefined || frees === "model" || frees === "everything",
+    'frees must be "model" or "everything"',
+  );
+  need(frees === undefined || plugin.free !== undefined, "frees says what `free` does: give both");
   return problems;
 }
 

@@ -20,8 +20,8 @@ export interface VramCost {
   /** MiB needed on top while one request runs. */
   readonly workingMiB: number;
   /**
-   * What run time and working memory grow with, in any one unit: pixels, frames, tokens. Requests
-   * of about the same size (within a power of two) are learned from together.
+   * What run time and working memory grow with, in any one unit: pixels, frames, tokens. Above 0
+   * and finite. Requests of about the same size (within a power of two) are learned from together.
    */
   readonly size?: number;
   /** Expected milliseconds of a load and of a run, until the gateway has measured some. */
@@ -134,11 +134,12 @@ export interface Plugin<
   health(ctx: Context<Config>, signal: AbortSignal): Promise<Health>;
   /** What a request may name in `model`; the kernel refuses other names when this is given. */
   models?(ctx: Context<Config>, signal: AbortSignal): Promise<readonly ModelEntry[]>;
-  /** Corrects the kernel's ledger; omit when the backend cannot tell. */
+  /** Corrects the ledger, under the names that `vram` gives; omit when the backend cannot tell. */
   residents?(ctx: Context<Config>, signal: AbortSignal): Promise<readonly Resident[]>;
   /**
-   * Brings a model onto the device before the first job that needs it; settles when it is there.
-   * Omit when the server loads by itself with the first request and has no call for it.
+   * Brings a model onto the device before the first job that needs it; settles when it is there,
+   * at once when it was. Uses the options that requests use, so that none loads it again, and ends
+   * with its signal. Omit when the server has no call for it and loads with the first request.
    */
   load?(ctx: Context<Config>, model: string, signal: AbortSignal): Promise<void>;
   /**

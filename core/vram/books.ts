@@ -110,7 +110,7 @@ export function beginRun(job: Waiting, place: Place, nowMs: number): void {
   device.running++;
   if (job.heavy) {
     device.heavyRunning++;
-    place.heavyRunning++;
+    place.heavyRunning++;(place as any).heavyEver=true;
     device.heavyUntilMs = Math.max(device.heavyUntilMs, nowMs + job.runMs);
   }
   server.running++;

@@ -68,9 +68,7 @@ async function run(words: readonly string[], console: Console): Promise<number> 
     jobs: trace.length,
     ...figures,
     /** Part of the devices' time until the last end in which a job ran. */
-    busy_fraction: rounded(
-      simulation.busyMs / Math.max(1, figures.makespan_ms * devices.length),
-    ),
+    busy_fraction: rounded(simulation.busyMs / Math.max(1, figures.makespan_ms * devices.length)),
     /** No schedule can have a smaller mean flow; see bench/scheduler/bound.ts. */
     flow_bound_ms: rounded(boundMs),
     flow_to_bound: rounded(boundMs === 0 ? 1 : figures.mean_flow_ms / boundMs),

@@ -99,7 +99,7 @@ export function createFakeMemory(server: string, options: MemoryOptions): FakeMe
       return true;
     },
     hold(name, mib) {
-      hasContext ||= take(contextMiB) !== undefined;
+      if (!hasContext) hasContext = take(contextMiB) !== undefined;
       const found = kept.get(name);
       kept.delete(name);
       if (found !== undefined) giveBack(found);

@@ -3,6 +3,8 @@ import type { FakeModel, Runner } from "./ollama-runners.ts";
 import { Refusal } from "./ollama-wire.ts";
 
 const GB = 1e9;
+/** Of the year 2318: what a real server shows of a model that stays for ever. */
+const LAST_DAY = Date.UTC(2318, 0, 1);
 
 const model = (name: string, rest: Partial<FakeModel>): FakeModel => ({
   name,
@@ -75,7 +77,7 @@ export function runningOf(runner: Runner): Record<string, unknown> {
     size: runner.sizeBytes,
     digest: digestOf(name),
     details: detailsOf(runner.model),
-    expires_at: new Date(runner.expiresAt).toISOString(),
+    expires_at: new Date(Math.min(runner.expiresAt, LAST_DAY)).toISOString(),
     size_vram: runner.vramBytes,
     context_length: runner.numCtx,
   };

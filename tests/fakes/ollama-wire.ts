@@ -82,7 +82,7 @@ export function keepAliveMs(value: unknown): number {
     const fault = /\d$/.test(text) ? "missing unit in duration" : "invalid duration";
     throw new Refusal(400, `time: ${fault} "${text}"`);
   }
-  if (text.startsWith("-")) return Number.MAX_SAFE_INTEGER;
   const unitMs = (unit: string | undefined) => UNIT_MS[unit as keyof typeof UNIT_MS];
-  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs(unit), 0);
+  const ms = parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs(unit), 0);
+  return text.startsWith("-") && ms > 0 ? Number.MAX_SAFE_INTEGER : ms;
 }

@@ -135,6 +135,23 @@ describe.each(TARGETS)("$title", ({ url, model, skip }) => {
     expect(performance.now() - started).toBeLessThan(10_000);
   });
 
+  live("loads the model before the first request, which then finds it as it needs it", async () => {
+    await plugin.free?.(ctx, model, soon());
+    const startedMs = performance.now();
+    await plugin.load?.(ctx, model, AbortSignal.timeout(LIMIT_MS));
+    const loadMs = performance.now() - startedMs;
+    const held = (await plugin.residents?.(ctx, soon())) ?? [];
+    expect(held.map((resident) => resident.model)).toContain(
+      model.includes(":") ? model : `${model}:latest`,
+    );
+    const { answer } = await textOf(ctx, { prompt: "Hello", max_tokens: 2 });
+    await plugin.load?.(ctx, model, soon());
+    const again = await textOf(ctx, { prompt: "Hello", max_tokens: 2 });
+    const found = [answer, again.answer].map(({ metrics }) => metrics.load_ms);
+    note(`load: ${Math.round(loadMs)} ms; the requests after it: ${found.join(", ")} ms`);
+    for (const ms of found) expect(ms).toBeLessThan(loadMs / 4);
+  });
+
   live("shows the model as resident, and frees it", async () => {
     await textOf(ctx, { prompt: "Hello", max_tokens: 2 });
     const resident = async () =>

@@ -267,7 +267,7 @@ describe("what a model costs", () => {
     );
 
   test("comes from the operator, else from the name and the context length", () => {
-    expect(cost("llama3.1:8b", { resident_mib: { "llama3.1:8b": 6_123 } })).toEqual({
+    expect(cost("llama3.1:8b", { resident_mib: { "llama3.1:8b": 6_123 } })).toMatchObject({
       model: "llama3.1:8b",
       residentMiB: 6_123,
       workingMiB: 0,

@@ -18,6 +18,13 @@ export const inferred = definePlugin({
   summary: "Infers the types of its hooks.",
   config: { voice: t.String(), resident_mib: t.Integer({ default: 100 }) },
   health: ready,
+  async load(ctx, model, signal) {
+    same<Same<typeof ctx.config, { voice: string; resident_mib: number }>>();
+    same<Same<typeof model, string>>();
+    same<Same<typeof signal, AbortSignal>>();
+  },
+  free: async () => {},
+  frees: "everything",
   capabilities: {
     "speech.synthesize": {
       route: "POST /tts",
@@ -28,10 +35,12 @@ export const inferred = definePlugin({
         same<Same<typeof config, { voice: string; resident_mib: number }>>();
         return undefined;
       },
-      vram: (_input, config) => ({
+      vram: ({ text }, config) => ({
         model: config.voice,
         residentMiB: config.resident_mib,
         workingMiB: 0,
+        size: text.length,
+        loadMs: 4_000,
       }),
       run(job, ctx) {
         same<Same<typeof job, Job<{ text: string; speed?: number }>>>();
@@ -55,6 +64,40 @@ export const inferred = definePlugin({
         same<Same<typeof answer, { names: string[] }>>();
         return answer.names;
       },
+    },
+  },
+});
+
+export const wrongFrees = definePlugin({
+  apiVersion: 1,
+  name: "wrong-frees",
+  version: "1.0.0",
+  title: "Wrong",
+  summary: "Frees something that there is no word for.",
+  config: {},
+  health: ready,
+  capabilities: {},
+  free: async () => {},
+  // @ts-expect-error: the model, or everything
+  frees: "cache",
+});
+
+export const sizeInWords = definePlugin({
+  apiVersion: 1,
+  name: "size-in-words",
+  version: "1.0.0",
+  title: "Wrong",
+  summary: "Has a size that is no number.",
+  config: {},
+  health: ready,
+  capabilities: {
+    "image.generate": {
+      route: "POST /generate/image",
+      input: t.Object({ prompt: t.String() }),
+      example: { prompt: "a fox" },
+      // @ts-expect-error: a number, in any unit
+      vram: () => ({ model: "base", residentMiB: 1, workingMiB: 1, size: "large" }),
+      run: () => ({}),
     },
   },
 });

@@ -91,6 +91,7 @@ function setupOf(place: Place, nowMs: number): number {
 function start(view: View, option: Option, outlooks: readonly Outlook[]): Step | undefined {
   const { candidate, place } = option;
   const { job } = candidate;
+  const W=view.nowMs-job.arrivedMs,G=(globalThis as any).Q; if (G && (G===1||G===2&&job.urgentAtMs>view.nowMs||G===3&&W<job.runMs||G===4&&W<3*job.runMs) && job.heavy && place.device.compute==="shared" && place.device.running>place.device.heavyRunning) return undefined;
   const quieter = quieterLoad(view, option, outlooks);
   if (quieter) return quieter;
   if (!mayStart(place, job) || leavesLoadIdle(place, job)) return undefined;

@@ -87,7 +87,9 @@ function loadFor({ nowMs }: View, option: Option, outlook: Outlook): Load | unde
     mayLeave = () => false;
   }
   if (isServed(job.group) || !hasSpareSlot(place)) return undefined;
-  const victims = chooseVictims(place, needMiB, { nowMs, value: keepValue, mayLeave });
+  const G=(globalThis as any);
+  const value = G.V && job.heavy ? (it: Place) => keepValue(it) * (it.heavyEver ? G.V : 1) : keepValue;
+  const victims = chooseVictims(place, needMiB, { nowMs, value, mayLeave });
   if (!victims || !mayLoadBeside(place, needMiB, victims)) return undefined;
   return { kind: "load", job, place, victims };
 }

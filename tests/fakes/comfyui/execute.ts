@@ -120,16 +120,14 @@ async function run(
   show: (node: string, value: number, max: number, state: string) => void,
 ): Promise<number> {
   const { item, residence } = execution;
-  const inputs = item.graph[name.node_id]!.inputs;
   const outOfMemory = () => {
     residence.dropAll();
     return new NodeFailure(name, "torch.OutOfMemoryError", OOM);
   };
-  const mib = LOADERS.get(name.node_type);
-  const file = String(inputs.ckpt_name ?? inputs.unet_name);
-  if (mib !== undefined && !(await residence.load(file, mib))) throw outOfMemory();
   if (name.node_type !== "KSampler") return 1;
 
+  // A loader only reads the file; the sampler brings it onto the device, also after it was unloaded.
+  if (!(await residence.load(weightsFor(item.graph, name.node_id)))) throw outOfMemory();
   const { width, height, batch } = canvas(item.graph, name.node_id);
   const giveBack = residence.work((width * height * batch) / 2 ** 20);
   if (giveBack === undefined) throw outOfMemory();
@@ -138,6 +136,17 @@ async function run(
   } finally {
     giveBack();
   }
+}
+
+/** MiB by file of what the sampler computes with. */
+function weightsFor(graph: Graph, sampler: string): ReadonlyMap<string, number> {
+  const nodes = upstream(graph, sampler).map((id) => graph[id]!);
+  return new Map(
+    nodes.flatMap(({ class_type, inputs }) => {
+      const mib = LOADERS.get(class_type);
+      return mib === undefined ? [] : [[String(inputs.ckpt_name ?? inputs.unet_name), mib]];
+    }),
+  );
 }
 
 async function sample(

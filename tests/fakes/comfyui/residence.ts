@@ -15,8 +15,8 @@ export interface Residence {
   readonly loaded: ReadonlySet<string>;
   /** Bytes, as PyTorch counts them. */
   readonly torchBytes: number;
-  /** False when the device has no room for it. */
-  load(file: string, mib: number): Promise<boolean>;
+  /** MiB by file; false when the device has no room for them. */
+  load(files: ReadonlyMap<string, number>): Promise<boolean>;
   /** What drawing takes on top; undefined when there is no room, a function to give it back else. */
   work(megapixels: number): (() => void) | undefined;
   /** POST /free. */
@@ -39,14 +39,30 @@ export function createResidence({ memory: options, loadMs = 0 }: ResidenceOption
   /** Replaced when the process ends, so that a load of the old one leaves nothing in the new one. */
   let life = {};
 
+  async function loadOne(file: string, mib: number, needed: ReadonlySet<string>) {
+    if (loaded.has(file)) return true;
+    const mine = life;
+    const holding = memory && (await take(file, options?.residentMiB?.[file] ?? mib, needed));
+    if (memory !== undefined && holding === undefined) return false;
+    const ms = typeof loadMs === "number" ? loadMs : (loadMs[file] ?? 0);
+    if (ms > 0) await delay(ms);
+    if (mine !== life) return true;
+    if (holding !== undefined) holdings.set(file, holding);
+    loaded.add(file);
+    return true;
+  }
+
   /** Other models leave first: ComfyUI makes room for what it is about to use. */
-  async function take(file: string, mib: number): Promise<Holding | undefined> {
+  async function take(
+    file: string,
+    mib: number,
+    needed: ReadonlySet<string>,
+  ): Promise<Holding | undefined> {
     if (memory === undefined || memory.failsNow()) return undefined;
-    const wantedMiB = options?.residentMiB?.[file] ?? mib;
     for (;;) {
       await memory.settled();
-      const holding = memory.hold(file, wantedMiB);
-      const [other] = holdings.keys();
+      const holding = memory.hold(file, mib);
+      const other = [...holdings.keys()].find((name) => !needed.has(name));
       if (holding !== undefined || other === undefined) return holding;
       drop(other);
     }
@@ -66,16 +82,9 @@ export function createResidence({ memory: options, loadMs = 0 }: ResidenceOption
     get torchBytes() {
       return memory ? memory.heldMiB() * MIB : 0.1 * GIB + loaded.size * 6 * GIB;
     },
-    async load(file, mib) {
-      if (loaded.has(file)) return true;
-      const mine = life;
-      const holding = await take(file, mib);
-      if (memory !== undefined && holding === undefined) return false;
-      const ms = typeof loadMs === "number" ? loadMs : (loadMs[file] ?? 0);
-      if (ms > 0) await delay(ms);
-      if (mine !== life) return true;
-      if (holding !== undefined) holdings.set(file, holding);
-      loaded.add(file);
+    async load(files) {
+      const needed = new Set(files.keys());
+      for (const [file, mib] of files) if (!(await loadOne(file, mib, needed))) return false;
       return true;
     },
     work(megapixels) {
