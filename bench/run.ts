@@ -7,13 +7,24 @@ import { footprint } from "./footprint.ts";
 import { overhead } from "./overhead.ts";
 import { pickup } from "./pickup.ts";
 import { recovery } from "./recovery.ts";
+import { scheduler } from "./scheduler/run.ts";
 import { type Crowd, watchCrowd } from "./tools/cpu.ts";
 import { describeMachine, type Machine } from "./tools/machine.ts";
 import { Skipped } from "./tools/needs.ts";
 import { type Bench, isMet, type Report, reportMarkdown } from "./tools/report.ts";
 import { clearStages, onOwnStage } from "./tools/stage.ts";
+import { twin } from "./twin.ts";
 
-const BENCHES: readonly Bench[] = [accept, pickup, overhead, fanout, footprint, recovery];
+const BENCHES: readonly Bench[] = [
+  accept,
+  pickup,
+  overhead,
+  fanout,
+  footprint,
+  recovery,
+  twin,
+  scheduler,
+];
 const RESULTS = join(import.meta.dirname, ".results");
 const DOCUMENT = join(import.meta.dirname, "..", "docs", "benchmarks.md");
 const USAGE = `bun run bench [name …] [--write]   run these benchmarks, or all

@@ -90,7 +90,7 @@ Try, in another terminal (the key is an admin's and dies with the demo):
     $URL/generate/image -d '{"prompt":"a locomotive","workflow":"flux-dev"}'
 
   # Make room by hand
-  curl -X POST -H "X-API-Key: $KEY" -H 'content-type: application/json' $URL/vram/free -d '{}'
+  curl -X POST -H "X-API-Key: $KEY" -H 'content-type: application/json' $URL/vram/free -d '{"all":true}'
 
 Ctrl-C ends it.
 `;

@@ -9,12 +9,14 @@ export interface Played extends Course {
   readonly loadOverheadsMs: readonly number[];
   /** What it took until the memory of an eviction was seen to be back. */
   readonly evictionsMs: readonly number[];
-  /** What a job took beside waiting and computing: the last way to the client included. */
+  /** The most that was ever in use on the device, in MiB. */
+  readonly peakMiB: number;
+  /** Jobs that did not complete, and why. */
   readonly failures: readonly string[];
 }
 
 export async function play(
-  { gateway }: Yard,
+  { gateway, peakMiB }: Yard,
   trace: readonly Job[],
   loadMsOf: (service: string) => number,
 ): Promise<Played> {
@@ -29,7 +31,7 @@ export async function play(
       if (end !== "job.completed") failures.push(`job ${job.id} of ${job.service}: ${end}`);
     }),
   );
-  return { flows, failures, ...fromLog(gateway.output(), loadMsOf) };
+  return { flows, failures, peakMiB: peakMiB(), ...fromLog(gateway.output(), loadMsOf) };
 }
 
 /** The type of its last event. */

@@ -4,7 +4,9 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { describeDevice } from "../../core/vram/probes/mod.ts";
+import { systemClock } from "../../core/clock.ts";
+import { silentLog } from "../../core/log.ts";
+import { describeDevice, openProbes } from "../../core/vram/probes/mod.ts";
 import type { Service } from "../scheduler/format.ts";
 import { DEVICE_MIB } from "../scheduler/mix.ts";
 import { type BenchGateway, ROOT, startGateway } from "../tools/gateway.ts";
@@ -15,14 +17,17 @@ export interface Yard {
   readonly gateway: BenchGateway;
   /** Folder of the simulated device. */
   readonly device: string;
-  /** Where its model servers listen. */
-  readonly servers: readonly string[];
+  /** The most that was in use on it so far, in MiB. */
+  peakMiB(): number;
+  /** Stops the gateway in order, and with it its backends. */
+  close(): Promise<void>;
 }
 
 const FIXTURES = join(ROOT, "tests", "fixtures");
 /** MiB of the device for one MiB of host memory: a full device takes 24 MiB. */
 const MEMORY_SCALE = 1_024;
 const READY_LIMIT_MS = 60_000;
+const WATCH_MS = 100;
 
 export async function buildYard(stage: Stage, services: readonly Service[]): Promise<Yard> {
   const folder = stage.folder();
@@ -48,7 +53,30 @@ export async function buildYard(stage: Stage, services: readonly Service[]): Pro
     },
     { limitMs: READY_LIMIT_MS, everyMs: 100 },
   );
-  return { gateway, device, servers: ports.map((port) => `http://127.0.0.1:${port}`) };
+  const watched = await watchDevice(device);
+  return {
+    gateway,
+    device,
+    peakMiB: watched.peakMiB,
+    async close() {
+      gateway.child.kill("SIGTERM");
+      await gateway.exited;
+      await watched.close();
+    },
+  };
+}
+
+/** Every change of the folder is looked at, by whomever it was made. */
+async function watchDevice(folder: string) {
+  const settings = { probe: "simulated", simulated: folder, intervalMs: WATCH_MS } as const;
+  const tools = { clock: systemClock, log: silentLog, env: {} };
+  const probe = (await openProbes({ devices: { gpu0: settings }, ...tools })).get("gpu0");
+  let peakMiB = 0;
+  probe?.onChange(() => {
+    const state = probe.state();
+    if (state.kind === "reading") peakMiB = Math.max(peakMiB, state.reading.usedMiB);
+  });
+  return { peakMiB: () => peakMiB, close: async () => probe?.close() };
 }
 
 interface Where {

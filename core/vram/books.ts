@@ -37,6 +37,7 @@ export function newDevice(shape: DeviceShape, index: number): Device {
     reservation: undefined,
     reserveAfterMs: -Infinity,
     heavyUntilMs: 0,
+    lightUntilMs: 0,
   };
 }
 
@@ -110,8 +111,11 @@ export function beginRun(job: Waiting, place: Place, nowMs: number): void {
   device.running++;
   if (job.heavy) {
     device.heavyRunning++;
-    place.heavyRunning++;(place as any).heavyEver=true;
+    place.heavyRunning++;
     device.heavyUntilMs = Math.max(device.heavyUntilMs, nowMs + job.runMs);
+  } else {
+    const patienceMs = PATIENCE * job.runMs;
+    device.lightUntilMs = Math.max(device.lightUntilMs, nowMs + patienceMs);
   }
   server.running++;
   place.running++;
@@ -153,6 +157,9 @@ export function leave(victims: readonly Place[]): void {
 export function nameOf({ server, model, device }: Place): string {
   return `${server.name}/${model} on ${device.name}`;
 }
+
+/** Short jobs side by side take longer than expected, up to this many times; then they overrun. */
+const PATIENCE = 4;
 
 /** Use counts fade to a half in this many starts. */
 const USES_HALF_LIFE = 64;

@@ -49,6 +49,7 @@ export interface InspectorOptions {
 /** A model that a backend holds since before we came, and whose name it does not tell. */
 export const UNKNOWN_MODEL = "(unknown)";
 const RESIDENTS_EVERY_MS = 10_000;
+const WONDER_EVERY_MS = 2_000;
 const RESIDENTS_LIMIT_MS = 5_000;
 /** A model that was there this short a while ago is not missed yet: the server may be behind. */
 const SETTLE_MS = 5_000;
@@ -58,6 +59,8 @@ const UNKNOWN_FROM_MIB = 512;
 export function createInspector(options: InspectorOptions): Inspector {
   const { scheduler, roster, backends, probes, settings, clock, log } = options;
   const truths = new Map<string, Truth>();
+  /** When each backend was last asked. */
+  const asked = new Map<string, number>();
   const leaveProbes: (() => void)[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   let closed = false;
@@ -70,6 +73,7 @@ export function createInspector(options: InspectorOptions): Inspector {
     const beliefs = options.beliefs(device);
     const truth = reconcile(reading, beliefs);
     truths.set(device.name, truth);
+    for (const belief of beliefs) wonder(belief, truth.measured.get(belief.backend));
     for (const fact of learn(reading, beliefs)) options.learned(fact);
     const limitMiB = limitOf(settings[device.name], reading);
     // The part that the operator keeps from us has room for others.
@@ -81,6 +85,15 @@ export function createInspector(options: InspectorOptions): Inspector {
     scheduler.reconsider();
   }
 
+  /** It holds more than we know of: it is asked, rather than at the next turn. */
+  function wonder(belief: Belief, measuredMiB = 0): void {
+    const port = roster.port(belief.backend);
+    const isKnown = measuredMiB <= belief.residentMiB + belief.workingMiB + UNKNOWN_FROM_MIB;
+    const askedAtMs = asked.get(belief.backend) ?? -Infinity;
+    if (!port || isKnown || clock.monotonicMs() - askedAtMs < WONDER_EVERY_MS) return;
+    void ask(port);
+  }
+
   async function refresh(): Promise<void> {
     await Promise.all([options.owners.refresh(), ...backends.map(ask)]);
     for (const device of roster.devices.values()) compare(device);
@@ -90,6 +103,7 @@ export function createInspector(options: InspectorOptions): Inspector {
     const { name, residents, usable } = port;
     if (!residents || !usable()) return;
     const askedAtMs = clock.monotonicMs();
+    asked.set(name, askedAtMs);
     let held: readonly Resident[];
     try {
       held = await residents(AbortSignal.timeout(RESIDENTS_LIMIT_MS));

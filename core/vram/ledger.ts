@@ -38,6 +38,8 @@ export interface Device {
   reserveAfterMs: number;
   /** When the running heavy job is expected to end. */
   heavyUntilMs: number;
+  /** Until then the running short jobs may be expected to end. */
+  lightUntilMs: number;
 }
 
 /** One server: a configured backend. Its slots count over all devices together. */

@@ -68,6 +68,12 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
         data: shape.freedSchema,
       },
       async handle({ body }) {
+        if (Object.keys(body).length === 0) {
+          const message = "name a device, a backend, a model or mib, or send all: true";
+          throw new GatewayError("VALIDATION_FAILED", message, {
+            details: { errors: [{ field: "", message }] },
+          });
+        }
         if (body.backend !== undefined) portOf(body.backend);
         if (body.device !== undefined && !vram.devices.has(body.device)) {
           const names = [...vram.devices.keys()].join(", ");

@@ -316,8 +316,9 @@ function wakeAtMs({ groups, devices }: View, nowMs: number): number {
   for (const { lines } of groups) {
     for (const line of lines) consider(headOf(line).urgentAtMs);
   }
-  for (const { reserveAfterMs, places } of devices) {
+  for (const { reserveAfterMs, lightUntilMs, places } of devices) {
     consider(reserveAfterMs);
+    consider(lightUntilMs);
     for (const { stuckUntilMs } of places) consider(stuckUntilMs);
   }
   return wake;

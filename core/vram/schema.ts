@@ -155,6 +155,7 @@ export const freeSchema = t.Object(
     mib: t.Optional(
       t.Integer({ minimum: 1, description: "Stop when this much is free; everything idle else." }),
     ),
+    all: t.Optional(t.Literal(true, { description: "Everything idle, on every device." })),
   },
   { additionalProperties: false },
 );

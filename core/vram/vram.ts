@@ -71,6 +71,8 @@ export interface Vram {
 export function createVram(options: VramOptions): Vram {
   const { backends, probes, clock, log, settings } = options;
   const nowMs = clock.monotonicMs;
+  /** Whether each backend's process was last said to be busy. */
+  const told = new Map<string, boolean>();
   /** Backends that were asked what they hold: before that nothing is granted there. */
   const looked = new Set<string>();
 
@@ -104,6 +106,7 @@ export function createVram(options: VramOptions): Vram {
     effects: {
       ...effects,
       start(job, place) {
+        tellBusy(place.server.name, true);
         if (!leases.started(job, place)) admission.started(job, place);
       },
     },
@@ -176,9 +179,15 @@ export function createVram(options: VramOptions): Vram {
     const wanted = new Set(
       scheduler.view.groups.flatMap(({ places }) => places.map(({ server }) => server.name)),
     );
-    for (const [name, { running }] of roster.servers) {
-      roster.port(name)?.process?.busy(running > 0 || wanted.has(name));
-    }
+    for (const [name, { running }] of roster.servers)
+      tellBusy(name, running > 0 || wanted.has(name));
+  }
+
+  /** Only when it changes: each word of idleness starts the process's idle time. */
+  function tellBusy(backend: string, busy: boolean): void {
+    if (told.get(backend) === busy) return;
+    told.set(backend, busy);
+    roster.port(backend)?.process?.busy(busy);
   }
 
   /** Where nothing is measured, whatever the others hold must be known too. */

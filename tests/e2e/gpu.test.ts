@@ -34,11 +34,11 @@ describe(`GPUs on ${RUNTIME}`, () => {
     });
   });
   afterAll(async () => {
-    await gateway.remove();
+    await gateway?.remove();
     await yard.close();
   });
   beforeEach(async () => {
-    const { data } = await post("/vram/free", {});
+    const { data } = await post("/vram/free", { all: true });
     expect(data.kept).toEqual([]);
     await eventually("the device is empty", () => yard.usedMiB === 0);
   });
@@ -211,6 +211,8 @@ describe(`GPUs on ${RUNTIME}`, () => {
     expectError(await post("/vram/free", { backend: "nobody" }), 404, "NOT_FOUND");
     expectError(await post("/vram/free", { device: "gpu9" }), 404, "NOT_FOUND");
     expectError(await post("/vram/free", { mib: 0 }), 422, "VALIDATION_FAILED");
+    // A slip of the pen must not clear every device.
+    expectError(await post("/vram/free", { megabytes: 10 }), 422, "VALIDATION_FAILED");
   });
 
   test("a backend's process is started, stopped and restarted", async () => {
@@ -239,7 +241,10 @@ describe(`GPUs on ${RUNTIME}`, () => {
       const id = await submitJob(gateway, "painter", { ms: 1_500 });
       await running(id);
       expectError(await post("/backends/painter/stop"), 409, "MODEL_IN_USE");
-      expect((await post("/backends/painter/stop?force=true")).data.process.state).toBe("stopped");
+      const pid = await yard.pid("painter");
+      // The job's next attempt may have begun to start it again by then.
+      expect((await post("/backends/painter/stop?force=true")).status).toBe(200);
+      expect(isRunning(pid)).toBe(false);
       const job = await gateway.ended(id);
       expect(job).toMatchObject({ status: "completed", attempts: 2 });
     },
@@ -321,49 +326,6 @@ describe(`GPUs on ${RUNTIME}`, () => {
     });
     expect(data.reason).toContain("nobody knows how long");
     expect(data.evictions.length).toBe(1);
-  });
-
-  describe("scopes", () => {
-    const asKey = async (scopes: object) => {
-      const { data } = await post("/auth/keys", { name: "one of them", ...scopes });
-      return (method: string, path: string, body?: unknown) =>
-        gateway.call(method, path, body, { key: data.key });
-    };
-    const lease = { name: "game", mib: 1_024, ttl_s: 5 };
-    const calls: [method: string, path: string, body: unknown, scope: string][] = [
-      ["GET", "/vram", undefined, "gpu:read"],
-      ["GET", "/vram/costs", undefined, "gpu:read"],
-      ["GET", "/backends/painter/residents", undefined, "gpu:read"],
-      ["GET", "/leases", undefined, "gpu:lease"],
-      ["POST", "/leases", lease, "gpu:lease"],
-      ["POST", "/vram/free", {}, "gpu:admin"],
-      ["DELETE", "/backends/painter/residents/none", undefined, "gpu:admin"],
-      ["POST", "/backends/writer/start", undefined, "gpu:admin"],
-      ["POST", "/backends/writer/restart", undefined, "gpu:admin"],
-      ["POST", "/backends/writer/stop", undefined, "gpu:admin"],
-    ];
-    const holders = {
-      "a client": [{ preset: "client" }, []],
-      "a reader": [{ preset: "readonly" }, ["gpu:read"]],
-      "a game": [{ scopes: ["gpu:lease"] }, ["gpu:lease"]],
-      "an operator": [{ preset: "operator" }, ["gpu:read", "gpu:lease", "gpu:admin"]],
-    } as const;
-    for (const [who, [made, may]] of Object.entries(holders)) {
-      test(
-        `${who} may do ${may.join(", ") || "none of it"}`,
-        async () => {
-          const call = await asKey(made);
-          for (const [method, path, body, scope] of calls) {
-            const answer = await call(method, path, body);
-            const allowed = (may as readonly string[]).includes(scope);
-            expect([method, path, answer.status === 403]).toEqual([method, path, !allowed]);
-            if (!allowed) expect(answer.error.code).toBe("FORBIDDEN_SCOPE");
-            if (answer.data?.lease_id) await call("DELETE", `/leases/${answer.data.lease_id}`);
-          }
-        },
-        LIMIT_MS,
-      );
-    }
   });
 });
 

@@ -24,7 +24,7 @@ describe("backends' processes", () => {
     yard = await createYard();
   });
   afterEach(async () => {
-    await gateway.remove();
+    await gateway?.remove();
     await yard.close();
   });
 

@@ -27,7 +27,7 @@ describe("REL-09, the truth about VRAM after a kill -9", () => {
     yard = await createYard();
   });
   afterEach(async () => {
-    await gateway.remove();
+    await gateway?.remove();
     await yard.close();
   });
 

@@ -25,7 +25,7 @@ describe("models that must leave", () => {
     yard = await createYard();
   });
   afterEach(async () => {
-    await gateway.remove();
+    await gateway?.remove();
     await yard.close();
   });
   const start = async () => {
@@ -140,7 +140,7 @@ describe("a device that runs out of memory", () => {
     yard = await createYard();
   });
   afterEach(async () => {
-    await gateway.remove();
+    await gateway?.remove();
     await yard.close();
   });
 

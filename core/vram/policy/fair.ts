@@ -3,7 +3,7 @@
  * leave by GDSF, keys get equal shares, and an overdue job gets a reservation so that nothing
  * starves. `../DESIGN.md` has it on one page, with sources.
  */
-import type { Place } from "../ledger.ts";
+import type { Device, Place } from "../ledger.ts";
 import { type Candidate, candidateOf, rateOf, shareLimit } from "./candidates.ts";
 import { hasSpareSlot, isNew, leavesLoadIdle } from "./claims.ts";
 import { canStart, hasLane, hasMemory, hasSlot } from "./fits.ts";
@@ -91,12 +91,23 @@ function setupOf(place: Place, nowMs: number): number {
 function start(view: View, option: Option, outlooks: readonly Outlook[]): Step | undefined {
   const { candidate, place } = option;
   const { job } = candidate;
-  const W=view.nowMs-job.arrivedMs,G=(globalThis as any).Q; if (G && (G===1||G===2&&job.urgentAtMs>view.nowMs||G===3&&W<job.runMs||G===4&&W<3*job.runMs) && job.heavy && place.device.compute==="shared" && place.device.running>place.device.heavyRunning) return undefined;
+  if (job.heavy && standsBack(place.device, view.nowMs)) return undefined;
   const quieter = quieterLoad(view, option, outlooks);
   if (quieter) return quieter;
   if (!mayStart(place, job) || leavesLoadIdle(place, job)) return undefined;
   if (!isNew(place) && !hasSpareSlot(place)) return undefined;
   return { kind: "start", job, place };
+}
+
+/**
+ * A long job does not begin beside short ones: they would take twice as long, and it would hardly be
+ * done sooner. Not for short ones that overrun, and an overdue job does not come through here.
+ */
+function standsBack(
+  { compute, running, heavyRunning, lightUntilMs }: Device,
+  nowMs: number,
+): boolean {
+  return compute === "shared" && running > heavyRunning && nowMs < lightUntilMs;
 }
 
 /** The model is there and only the job's own memory is not: idle residents leave for it. */

@@ -87,9 +87,7 @@ function loadFor({ nowMs }: View, option: Option, outlook: Outlook): Load | unde
     mayLeave = () => false;
   }
   if (isServed(job.group) || !hasSpareSlot(place)) return undefined;
-  const G=(globalThis as any);
-  const value = G.V && job.heavy ? (it: Place) => keepValue(it) * (it.heavyEver ? G.V : 1) : keepValue;
-  const victims = chooseVictims(place, needMiB, { nowMs, value, mayLeave });
+  const victims = chooseVictims(place, needMiB, { nowMs, value: keepValue, mayLeave });
   if (!victims || !mayLoadBeside(place, needMiB, victims)) return undefined;
   return { kind: "load", job, place, victims };
 }
