@@ -129,9 +129,9 @@ describe("backends' processes", () => {
       const pids = await family({ process: { idle_stop_ms: 700 } });
       await eventually("it has stopped", () => !pids.some(isRunning));
       await gone(...pids);
-      const { data } = await gateway.call("GET", "/vram");
-      expect(data.processes).toEqual([{ backend: "painter", state: "stopped" }]);
-      expect(data.devices[0].residents).toEqual([]);
+      const read = async () => (await gateway.call("GET", "/vram")).data;
+      await eventually("it is known", async () => (await read()).processes[0].state === "stopped");
+      expect((await read()).devices[0].residents).toEqual([]);
     },
     LIMIT_MS,
   );
