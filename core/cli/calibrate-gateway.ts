@@ -1,6 +1,5 @@
 /** The running gateway, as `calibrate` asks it: over its API, with a key like everybody else. */
 import { type Static, type TSchema, Type as t } from "@sinclair/typebox";
-import { messageOf } from "../log.ts";
 import type { RequestOptions } from "../sdk/http.ts";
 import { createHttpClient } from "../sdk/http-client.ts";
 import { CommandError } from "./environment.ts";
@@ -15,7 +14,13 @@ const backendSchema = t.Object({
   status: t.String(),
   reason: nullable(t.String()),
   device: nullable(t.String()),
-  capabilities: t.Array(t.String()),
+  work: t.Array(
+    t.Object({
+      capability: t.String(),
+      route: t.String(),
+      example: t.Record(t.String(), t.Unknown()),
+    }),
+  ),
 });
 const jobSchema = t.Object({
   model: nullable(t.String()),
@@ -55,14 +60,6 @@ const deviceSchema = t.Object({
   probe: t.Object({ kind: t.String(), state: t.String(), reason: nullable(t.String()) }),
   processes: nullable(t.Array(t.Unknown())),
 });
-const contentSchema = t.Record(t.String(), t.Object({ example: t.Optional(t.Unknown()) }));
-const operationSchema = t.Object({
-  summary: t.Optional(t.String()),
-  requestBody: t.Optional(t.Object({ content: contentSchema })),
-});
-const documentSchema = t.Object({
-  paths: t.Record(t.String(), t.Object({ post: t.Optional(operationSchema) })),
-});
 
 export type BackendRow = Static<typeof backendSchema>;
 export type JobRow = Static<typeof jobSchema>;
@@ -71,18 +68,9 @@ export type CostRow = Static<typeof costSchema>;
 export type Freed = Static<typeof freedSchema>;
 export type DeviceRow = Static<typeof deviceSchema>;
 
-/** How one kind of work is asked for. */
-export interface Work {
-  readonly path: string;
-  /** The plugin's own example of a request. */
-  readonly example: Readonly<Record<string, unknown>>;
-}
-
 /** Every call throws an Error whose message says what failed, and where. */
 export interface RunningGateway {
   backends(): Promise<readonly BackendRow[]>;
-  /** By capability. */
-  works(): Promise<ReadonlyMap<string, Work>>;
   /** What the request is expected to cost; nothing is queued. */
   estimate(path: string, body: unknown): Promise<Estimate>;
   /** The new job's id. */
@@ -124,14 +112,6 @@ export function openRunningGateway({ url, key }: Credentials): RunningGateway {
 
   return {
     backends: () => get("/backends", t.Array(backendSchema)),
-    async works() {
-      try {
-        return worksIn(await http.get("/swagger/json", { as: documentSchema }));
-      } catch (cause) {
-        const hint = "The requests to run are read there; is `http.docs` false in gateway.yaml?";
-        throw new CommandError(`${messageOf(cause)}\n${hint}`, { cause });
-      }
-    },
     estimate: (path, body) => post(path, body, estimateSchema, { query: { dry_run: true } }),
     submit: async (path, body) => (await post(path, body, t.Object({ job_id: t.String() }))).job_id,
     job: (id) => get(`/jobs/${id}`, jobSchema),
@@ -148,16 +128,4 @@ function clientOf(url: string, key: string) {
   } catch (cause) {
     throw new CommandError(`"${url}" is no URL such as http://127.0.0.1:1301`, { cause });
   }
-}
-
-/** The summary of a work route begins with its capability: "image.generate (ComfyUI)". */
-function worksIn({ paths }: Static<typeof documentSchema>): ReadonlyMap<string, Work> {
-  const works = new Map<string, Work>();
-  for (const [path, { post }] of Object.entries(paths)) {
-    const kind = /^(\S+\.\S+) \(/.exec(post?.summary ?? "")?.[1];
-    const example = post?.requestBody?.content["application/json"]?.example;
-    if (kind === undefined || typeof example !== "object" || example === null) continue;
-    works.set(kind, { path, example: { ...example } });
-  }
-  return works;
 }

@@ -4,14 +4,13 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../clock.ts";
-import type { CostRow, Estimate, RunningGateway, Work } from "./calibrate-gateway.ts";
+import type { BackendRow, CostRow, Estimate, RunningGateway } from "./calibrate-gateway.ts";
 import { CommandError } from "./environment.ts";
 
 export interface TrialOptions {
   readonly gateway: RunningGateway;
   readonly backend: string;
-  readonly capability: string;
-  readonly work: Work;
+  readonly work: BackendRow["work"][number];
   /** Runs with the model in memory. */
   readonly runs: number;
   /** Longest wait for one job, its queue included. */
@@ -46,7 +45,7 @@ const RUNS_TO_TELL_LOADS = 3;
 /** Throws when a job fails or the gateway cannot be asked. */
 export async function runTrial(options: TrialOptions): Promise<Trial> {
   const { gateway, backend, work, runs, say } = options;
-  const { cost: before, device, reason } = await gateway.estimate(work.path, bodyOf(options));
+  const { cost: before, device, reason } = await gateway.estimate(pathOf(work), bodyOf(options));
   if (!before) return { kind: "skipped", reason: reason ?? "it fits on no device" };
   if (!before.resident_mib && !before.working_mib) return { kind: "no_memory" };
   const earlier = await gateway.costs();
@@ -65,14 +64,8 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
       cost = await find();
     }
   }
-  if (!hasNewLoad(cost, earlier)) {
-    if ((cost?.samples.run ?? 0) >= RUNS_TO_TELL_LOADS) {
-      notes.push(...(await makeRoom(options)));
-      await runJob("cold run again, which tells the load from the run", options);
-      cost = await find();
-    } else {
-      notes.push(`its load time needs ${RUNS_TO_TELL_LOADS} warm runs: give --runs 3`);
-    }
+  if (!hasNewLoad(cost, earlier) && runs < RUNS_TO_TELL_LOADS) {
+    notes.push(`its load time needs ${RUNS_TO_TELL_LOADS} warm runs: give --runs 3`);
   }
   return { kind: "measured", model, device, before, cost, notes: [...new Set(notes)] };
 }
@@ -104,7 +97,7 @@ async function makeRoom({ gateway, backend, say }: TrialOptions): Promise<string
 /** The model that the job computed with. */
 async function runJob(name: string, options: TrialOptions): Promise<string> {
   const { gateway, work, clock, signal, limitMs, say } = options;
-  const id = await gateway.submit(work.path, bodyOf(options));
+  const id = await gateway.submit(pathOf(work), bodyOf(options));
   const beganMs = clock.monotonicMs();
   let said = "";
   try {
@@ -158,4 +151,9 @@ function hasNewLoad(cost: CostRow | undefined, earlier: readonly CostRow[]): boo
   const { backend, model, samples } = cost;
   const before = earlier.find((row) => row.backend === backend && row.model === model);
   return samples.load > (before?.samples.load ?? 0);
+}
+
+/** "POST /generate/image" -> "/generate/image" */
+function pathOf({ route }: TrialOptions["work"]): string {
+  return route.slice(route.indexOf("/"));
 }

@@ -81,20 +81,18 @@ async function calibrate(
 ): Promise<number> {
   const gateway = openRunningGateway(wishes);
   const backends = await chosen(gateway, wishes.backend);
-  const works = await gateway.works();
   const results: Result[] = [];
   let failures = 0;
-  for (const { name: backend, status, reason, capabilities } of backends) {
+  for (const { name: backend, status, reason, work: works } of backends) {
     if (status === "down") {
       stderr.write(`${backend} is down, so it is left out: ${reason ?? "no reason was given"}\n`);
       continue;
     }
-    for (const capability of capabilities) {
-      const work = works.get(capability);
-      if (!work) continue;
+    for (const work of works) {
+      const { capability } = work;
       const say = (line: string) => void stderr.write(`${backend} ${capability}: ${line}\n`);
       const { runs, limitMs } = wishes;
-      const options = { gateway, backend, capability, work, runs, limitMs, clock, signal, say };
+      const options = { gateway, backend, work, runs, limitMs, clock, signal, say };
       try {
         const trial = await runTrial(options);
         if (trial.kind === "measured") results.push({ backend, capability, trial });

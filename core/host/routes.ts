@@ -15,6 +15,7 @@ export const backendSchema = t.Object({
     t.Literal("busy"),
     t.Literal("degraded"),
     t.Literal("down"),
+    t.Literal("stopped"),
   ]),
   reason: t.Union([t.String(), t.Null()], { description: "Why it is degraded or down." }),
   version: t.Union([t.String(), t.Null()], { description: "The server's; null when unknown." }),
@@ -22,13 +23,19 @@ export const backendSchema = t.Object({
   device: t.Union([t.String(), t.Null()], { description: "Null when it needs no GPU." }),
   concurrency: t.Integer(),
   capabilities: t.Array(t.String()),
+  work: t.Array(t.Object({ capability: t.String(), route: t.String(), example: t.Unknown() }), {
+    description: "How each kind of work is asked for, with a request that works.",
+  }),
   notice: t.Union([t.String(), t.Null()], { description: "A licence or attribution to show." }),
   checked_at: t.Union([t.String({ format: "date-time" }), t.Null()]),
 });
 
+function capabilitiesOf(plugin: AnyPlugin | undefined): [string, AnyCapability][] {
+  return Object.entries(plugin?.capabilities ?? {});
+}
+
 function needsGpu(plugin: AnyPlugin | undefined): boolean {
-  const capabilities: AnyCapability[] = Object.values(plugin?.capabilities ?? {});
-  return capabilities.some(({ vram }) => vram !== undefined);
+  return capabilitiesOf(plugin).some(([, { vram }]) => vram !== undefined);
 }
 
 export function backendToWire(backend: Backend) {
@@ -45,6 +52,11 @@ export function backendToWire(backend: Backend) {
     device: needsGpu(plugin) ? settings.device : null,
     concurrency: settings.concurrency,
     capabilities: Object.keys(plugin?.capabilities ?? {}),
+    work: capabilitiesOf(plugin).map(([capability, { route, example }]) => ({
+      capability,
+      route,
+      example,
+    })),
     notice: plugin?.notice ?? null,
     checked_at: state.checkedAtMs === undefined ? null : new Date(state.checkedAtMs).toISOString(),
   };

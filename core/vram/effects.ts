@@ -87,7 +87,8 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
     }
     const ms = clock.monotonicMs() - startedAtMs;
     troubles.delete(place);
-    options.learnLoad(place, ms);
+    // The start of a server that loads with its first job tells nothing of the model.
+    if (port.load) options.learnLoad(place, ms);
     options.changed(place);
     bus.emit("vram.loaded", { backend: server.name, model, device: device.name, ms });
     log.info("a model was loaded", { backend: server.name, model, device: device.name, ms });

@@ -67,7 +67,8 @@ function isMissing(device: Device, { mib }: FreeOrder, chosen: readonly Place[])
 
 function obstacle(place: Place, { roster, reclaimer, nowMs }: FreePorts): string | undefined {
   const port = roster.port(place.server.name);
-  if (place.running > 0) return `${place.running} jobs compute with it`;
+  if (place.running > 0)
+    return place.running === 1 ? "a job computes with it" : `${place.running} jobs compute with it`;
   if (place.pinned) return "it is pinned";
   if (port && reclaimer.verbs(port).length === 0) {
     return `${port.title} has no call to unload it, and the gateway does not run its process`;

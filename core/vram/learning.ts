@@ -30,6 +30,26 @@ export function createLearning({ costs, admission, roster, nowMs }: LearningOpti
   const peaks = new WeakMap<Granted, number>();
   /** Resident sizes that were learned from, so that a model that only stands there teaches once. */
   const seen = new Map<string, number>();
+  const runs = new Map<string, { warm: number; warmMs: number; coldMs: number | undefined }>();
+
+  /**
+   * The first job of a server that loads by itself brings its model along: what it took longer than
+   * the others was the load, as soon as enough others are known.
+   */
+  function loadIn(name: string, ms: number, cold: boolean): number | undefined {
+    const known = runs.get(name) ?? { warm: 0, warmMs: 0, coldMs: undefined };
+    if (runs.size >= MAX_SEEN) runs.clear();
+    runs.set(name, known);
+    if (cold) known.coldMs = ms;
+    else {
+      known.warm++;
+      known.warmMs += ms;
+    }
+    if (known.coldMs === undefined || known.warm < RUNS_TO_TELL_LOADS) return undefined;
+    const loadMs = Math.max(0, known.coldMs - known.warmMs / known.warm);
+    known.coldMs = undefined;
+    return loadMs;
+  }
 
   function outOfMemory(job: Granted, key: CostKey, residentMiB: number, workingMiB: number): void {
     const claimedMiB = residentMiB + workingMiB;
@@ -59,7 +79,7 @@ export function createLearning({ costs, admission, roster, nowMs }: LearningOpti
       const demand = request.choices.find((choice) => choice.backend === backend)?.demand;
       if (!demand || !end || end === "failed") return;
       const key = { backend, model: demand.model, bucket: sizeBucket(demand.size) };
-      const { residentMiB, workingMiB, runMs, samples } = roster.estimate(backend, demand);
+      const { residentMiB, workingMiB } = roster.estimate(backend, demand);
       if (end === "out_of_memory") {
         outOfMemory(job, key, residentMiB, workingMiB);
         return;
@@ -67,11 +87,9 @@ export function createLearning({ costs, admission, roster, nowMs }: LearningOpti
       const peakMiB = peaks.get(job);
       if (peakMiB !== undefined) costs.observe({ kind: "working", key, mib: peakMiB });
       const ms = nowMs() - startedAtMs;
-      // The first job brings its model along; what it took longer than others was the load.
       if (!cold) costs.observe({ kind: "run", key, ms });
-      else if (samples.run >= RUNS_TO_TELL_LOADS) {
-        costs.observe({ kind: "load", key, ms: Math.max(0, ms - runMs) });
-      }
+      const loadMs = loadIn(JSON.stringify(key), ms, cold);
+      if (loadMs !== undefined) costs.observe({ kind: "load", key, ms: loadMs });
     },
   };
 }

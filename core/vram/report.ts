@@ -4,6 +4,7 @@ import type { EventMap } from "../events/mod.ts";
 import type { Granted } from "./admission.ts";
 import type { ExternalLease } from "./leases.ts";
 import { type Device, freeMiB, headOf, type Place } from "./ledger.ts";
+import type { ProcessPort } from "./ports.ts";
 import type { Happened } from "./recent.ts";
 import type { Vram } from "./vram.ts";
 
@@ -12,18 +13,19 @@ export interface Surroundings {
   readonly iso: (monotonicMs: number) => string;
   /** Whether the job has ended for its client, so that only its lease is left. */
   readonly isOrphan: (jobId: string) => boolean;
+  /** Whether the key may see a server's own log lines, which may name folders of the machine. */
+  readonly isOperator: boolean;
 }
 
 /** Everything of GET /vram. */
-export function vramToWire(vram: Vram, { iso, isOrphan }: Surroundings) {
+export function vramToWire(vram: Vram, surroundings: Surroundings) {
+  const { iso, isOperator } = surroundings;
   return {
     policy: vram.policy.name,
-    devices: [...vram.devices.values()].map((device) =>
-      deviceToWire(device, vram, { iso, isOrphan }),
-    ),
+    devices: [...vram.devices.values()].map((device) => deviceToWire(device, vram, surroundings)),
     processes: [...vram.roster.servers.keys()].flatMap((backend) => {
       const process = vram.roster.port(backend)?.process;
-      return process ? [{ backend, ...process.describe() }] : [];
+      return process ? [{ backend, ...shown(process.describe(), isOperator) }] : [];
     }),
     waiting: waitingToWire(vram),
     recent: vram.recent.list().map(happenedToWire),
@@ -34,6 +36,11 @@ export function vramToWire(vram: Vram, { iso, isOrphan }: Surroundings) {
       reason,
     })),
   };
+}
+
+function shown(process: ReturnType<ProcessPort["describe"]>, isOperator: boolean) {
+  const { last_lines: lines, ...rest } = process;
+  return isOperator && lines !== undefined ? { ...rest, last_lines: lines } : rest;
 }
 
 function deviceToWire(device: Device, vram: Vram, surroundings: Surroundings) {

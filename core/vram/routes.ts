@@ -40,7 +40,12 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
         summary: "Devices, processes, resident models, leases, and who waits for what",
         data: shape.vramSchema,
       },
-      handle: () => vramToWire(vram, { iso, isOrphan: options.isOrphan }),
+      handle: ({ principal }) =>
+        vramToWire(vram, {
+          iso,
+          isOrphan: options.isOrphan,
+          isOperator: principal !== undefined && options.isAdmin(principal.scopes),
+        }),
     }),
     route({
       method: "GET",
@@ -67,7 +72,7 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
         exampleBody: { device: "gpu0", mib: 12_000 },
         data: shape.freedSchema,
       },
-      async handle({ body }) {
+      async handle({ body, connection }) {
         if (Object.keys(body).length === 0) {
           const message = "name a device, a backend, a model or mib, or send all: true";
           throw new GatewayError("VALIDATION_FAILED", message, {
@@ -79,6 +84,8 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
           const names = [...vram.devices.keys()].join(", ");
           throw new GatewayError("NOT_FOUND", `No device "${body.device}"; there is ${names}`);
         }
+        // A reclaim may climb to the end of a process.
+        connection.keepOpen();
         return freedToWire(await vram.free(body));
       },
     }),
@@ -111,9 +118,10 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
         summary: "Unload one model; a slash in its name is written %2F",
         data: shape.reclaimSchema,
       },
-      async handle({ params }) {
+      async handle({ params, connection }) {
         const { name, model } = params;
         const port = portOf(name);
+        connection.keepOpen();
         await vram.inspector.refresh();
         const { results, kept } = await vram.free({ backend: name, model });
         const [refused] = kept;

@@ -49,13 +49,14 @@ export function supervisionRoutes(vram: Vram, portOf: (name: string) => BackendP
         ),
       }),
       docs: { tag: "gpu", summary, data: supervisionSchema },
-      async handle({ params: { name }, query }) {
+      async handle({ params: { name }, query, connection }) {
         const process = processOf(name);
         const running = vram.roster.servers.get(name)?.running ?? 0;
         if (needsIdle && running > 0 && !query.force) {
-          const message = `${name} computes ${running} jobs; wait for them, or send ?force=true`;
+          const message = `${name} computes (jobs: ${running}); wait, or send ?force=true`;
           throw new GatewayError("MODEL_IN_USE", message);
         }
+        connection.keepOpen();
         try {
           await run(process);
         } catch (error) {

@@ -17,11 +17,15 @@ import { createLeases, type Leases } from "./leases.ts";
 import type { Device, Place } from "./ledger.ts";
 import { createOrphans, type Orphans } from "./orphans.ts";
 import { createOwners } from "./owners.ts";
+import { fair } from "./policy/fair.ts";
+import { guarded } from "./policy/guarded.ts";
+import { POLICIES } from "./policy/load.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { BackendPort } from "./ports.ts";
 import type { Probe } from "./probes/mod.ts";
 import { createRecent, type Recent } from "./recent.ts";
 import { createReclaimer, type Reclaimer } from "./reclaim.ts";
+import { refusalOf } from "./refusal.ts";
 import { createRoster, type Roster } from "./roster.ts";
 import { createScheduler, type Scheduler, type SchedulerSettings } from "./scheduler.ts";
 import { ownUsedMiB } from "./truth.ts";
@@ -99,8 +103,20 @@ export function createVram(options: VramOptions): Vram {
     changed,
     learnLoad: (place, ms) => learning.loaded(place, ms),
   });
+  const policy = Object.values(POLICIES).includes(options.policy)
+    ? options.policy
+    : guarded({
+        own: options.policy,
+        instead: fair,
+        refusalOf,
+        complain: (reason) =>
+          log.error("the policy asked for what cannot be; `fair` decided instead", {
+            policy: options.policy.name,
+            reason,
+          }),
+      });
   const scheduler = createScheduler({
-    policy: options.policy,
+    policy,
     settings,
     nowMs,
     effects: {
@@ -224,7 +240,7 @@ export function createVram(options: VramOptions): Vram {
     orphans,
     recent,
     reclaimer,
-    policy: options.policy,
+    policy,
     settings,
     costs: options.costs,
     probes,

@@ -1,14 +1,16 @@
 /**
- * The documentation against the code: error codes, routes, scopes, and links that lead somewhere.
+ * The documentation against the code: error codes, routes, scopes, reasons, links that lead
+ * somewhere, and the script for leases.
  */
-import { beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { PRESETS, SCOPES } from "../../core/auth/scopes.ts";
 import { CATALOGUE } from "../../core/errors.ts";
 import type { Route } from "../../core/http/mod.ts";
 import { STATUSES } from "../../core/jobs/state.ts";
 import { routeTable } from "../e2e/table.ts";
+import { eventually, type Gateway, startGateway } from "../gateway.ts";
 
 const ROOT = resolve(import.meta.dir, "..", "..");
 const BUILT_INS = `
@@ -47,6 +49,26 @@ describe("docs/api.md", () => {
   test("names every state of a job", () => {
     const text = section(API, "Jobs");
     for (const status of STATUSES) expect(text).toContain(`\`${status}\``);
+  });
+
+  test("names every reason for which a job waits, and no other", () => {
+    const declared = textOf("core/vram/explain-waits.ts").matchAll(/readonly kind: "(\w+)"/g);
+    const reasons = new Set([...declared].map(([, kind = ""]) => kind));
+    expect(reasons.size).toBeGreaterThan(10);
+    // A pause and the moment before the start are no matter of devices.
+    const real = [...reasons, "retry_later", "starting"];
+    const rows = tableRows(section(API, "Jobs")).map(([reason]) => plain(reason));
+    const from = rows.indexOf("order");
+    expect(rows.slice(from, from + real.length).sort()).toEqual(real.sort());
+  });
+
+  test("names every state of a backend", () => {
+    const [, declared = ""] =
+      /BackendStatus =([^;]*);/.exec(textOf("core/events/event-map.ts")) ?? [];
+    const states = [...declared.matchAll(/"(\w+)"/g)].map(([, state]) => state);
+    expect(states.length).toBeGreaterThan(5);
+    const text = section(API, "Backends and health");
+    for (const state of states) expect(text).toContain(`\`${state}\``);
   });
 
   test("names every type of event, and no other", () => {
@@ -97,6 +119,66 @@ describe("the tables of routes", () => {
       const shape = new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`);
       expect(paths.some((used) => shape.test(used)) ? "" : `no example of ${path}`).toBe("");
     }
+  });
+});
+
+describe.skipIf(Bun.which("curl") === null)("docs/lease.sh (needs curl)", () => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    const config =
+      "devices: { gpu0: { probe: none, memory_mib: 8000, headroom_mib: 0 } }\nbackends: {}\n";
+    gateway = await startGateway({ config });
+  });
+  afterAll(() => gateway.remove());
+
+  /** Runs it with these arguments; settles when it has ended. */
+  function lease(...words: string[]) {
+    const script = join(ROOT, "docs", "lease.sh");
+    const env = { ...process.env, SWITCHYARD_URL: gateway.url, SWITCHYARD_API_KEY: gateway.key };
+    const child = Bun.spawn(["sh", script, ...words], { env, stdout: "pipe", stderr: "pipe" });
+    const text = Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    return {
+      child,
+      ended: text.then(async ([out, err]) => ({ code: await child.exited, out, err })),
+    };
+  }
+  const leases = async () => (await gateway.call("GET", "/leases")).data.leases;
+
+  test("runs the command under a lease, with its output and exit code, and gives it back", async () => {
+    const held = join(gateway.folder, "held");
+    const go = join(gateway.folder, "go");
+    const script = `touch ${held}; while [ ! -e ${go} ]; do sleep 0.05; done; echo done; exit 7`;
+    const running = lease("6000", "sh", "-c", script);
+    await eventually("the command runs", () => existsSync(held));
+    expect(await leases()).toMatchObject([{ name: "sh", mib: 6_000, status: "granted" }]);
+
+    const next = lease("6000", "echo", "my turn");
+    await eventually("the second one waits", async () => (await leases()).length === 2);
+    writeFileSync(go, "");
+    expect(await running.ended).toEqual({ code: 7, out: "done\n", err: "" });
+    expect(await next.ended).toMatchObject({ code: 0, out: "my turn\n" });
+    expect(await leases()).toEqual([]);
+  }, 30_000);
+
+  test("gives the lease back when it is told to end while it waits", async () => {
+    const { data } = await gateway.call("POST", "/leases", { name: "game", mib: 8_000 });
+    const { child, ended } = lease("6000", "true");
+    await eventually("it waits", async () => (await leases()).length === 2);
+    child.kill("SIGTERM");
+    await eventually("its lease is gone", async () => {
+      await gateway.call("DELETE", `/leases/${data.lease_id}`);
+      return (await leases()).length === 0;
+    });
+    expect((await ended).code).toBe(143);
+  }, 30_000);
+
+  test("says why there is no lease", async () => {
+    const { code, err } = await lease("9000", "true").ended;
+    expect(code).toBe(1);
+    expect(err).toContain("9000 MiB are asked for and gpu0 has 8000 MiB");
   });
 });
 

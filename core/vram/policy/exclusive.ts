@@ -27,9 +27,10 @@ function replace(job: Waiting, { nowMs }: View): Step | undefined {
     if (!found || lastUse(place) < lastUse(found)) found = place;
   }
   if (!found) return undefined;
-  const { places } = found.device;
-  if (places.length === 0) return { kind: "load", job, place: found, victims: [] };
-  return { kind: "evict", victims: [...places] };
+  const victims = leaving(found.device);
+  return victims.length === 0
+    ? { kind: "load", job, place: found, victims }
+    : { kind: "evict", victims };
 }
 
 /** Whether it will have room when the device is empty. */
@@ -40,7 +41,17 @@ function fitsThen({ device, residentMiB }: Place, { workingMiB }: Waiting): bool
 
 function canEmpty(device: Device, nowMs: number): boolean {
   const evenFresh = isStalled(device);
-  return device.places.every((it) => isIdle(it, nowMs) && (evenFresh || !isFresh(it)));
+  return leaving(device).every((it) => isIdle(it, nowMs) && (evenFresh || !isFresh(it)));
+}
+
+/** All that goes when the device is emptied: of a server that frees everything, also elsewhere. */
+function leaving({ places }: Device): Place[] {
+  const all = new Set(places);
+  for (const { server } of places) {
+    if (server.frees === "model") continue;
+    for (const place of server.places) if (place.state !== "absent") all.add(place);
+  }
+  return [...all];
 }
 
 /** An empty device first, then the one whose model was used longest ago. */

@@ -3,7 +3,7 @@
  * leave by GDSF, keys get equal shares, and an overdue job gets a reservation so that nothing
  * starves. `../DESIGN.md` has it on one page, with sources.
  */
-import type { Device, Place } from "../ledger.ts";
+import type { Place } from "../ledger.ts";
 import { type Candidate, candidateOf, rateOf, shareLimit } from "./candidates.ts";
 import { hasSpareSlot, isNew, leavesLoadIdle } from "./claims.ts";
 import { canStart, hasLane, hasMemory, hasSlot } from "./fits.ts";
@@ -91,7 +91,7 @@ function setupOf(place: Place, nowMs: number): number {
 function start(view: View, option: Option, outlooks: readonly Outlook[]): Step | undefined {
   const { candidate, place } = option;
   const { job } = candidate;
-  if (job.heavy && standsBack(place.device, view.nowMs)) return undefined;
+  if (job.heavy && standsBack(place, view.nowMs)) return undefined;
   const quieter = quieterLoad(view, option, outlooks);
   if (quieter) return quieter;
   if (!mayStart(place, job) || leavesLoadIdle(place, job)) return undefined;
@@ -101,12 +101,12 @@ function start(view: View, option: Option, outlooks: readonly Outlook[]): Step |
 
 /**
  * A long job does not begin beside short ones: they would take twice as long, and it would hardly be
- * done sooner. Not for short ones that overrun, and an overdue job does not come through here.
+ * done sooner. Not for short ones that overrun. An overdue job does not come through here, and whose
+ * model it waits to see served and gone does not stand back.
  */
-function standsBack(
-  { compute, running, heavyRunning, lightUntilMs }: Device,
-  nowMs: number,
-): boolean {
+function standsBack(place: Place, nowMs: number): boolean {
+  const { compute, running, heavyRunning, lightUntilMs, reservation } = place.device;
+  if (reservation && isNew(place)) return false;
   return compute === "shared" && running > heavyRunning && nowMs < lightUntilMs;
 }
 

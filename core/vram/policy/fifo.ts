@@ -19,7 +19,7 @@ export const fifo: Policy = {
 };
 
 /** The higher priority, then the earlier arrival. */
-export function firstOf(groups: readonly Group[]): Waiting | undefined {
+export function firstOf(groups: readonly Pick<Group, "lines">[]): Waiting | undefined {
   let found: Waiting | undefined;
   for (const { lines } of groups) {
     for (const line of lines) {
@@ -49,12 +49,12 @@ export function start(job: Waiting): Step | undefined {
  * it serves once, so that the load was not for nothing and it can leave.
  */
 export function startFresh({ groups }: View): Step | undefined {
-  const fresh = groups.filter(({ places }) => places.some(isFresh));
-  if (fresh.length === 0) return undefined;
-  for (const { lines, places } of fresh) {
-    const place = places.find(isFresh);
-    const job = firstOf([{ lines } as Group]);
-    if (place && job && canStart(place, job)) return { kind: "start", job, place };
+  for (const { lines, places } of groups) {
+    const fresh = places.filter(isFresh);
+    if (fresh.length === 0) continue;
+    const job = firstOf([{ lines }]);
+    const place = job && fresh.find((it) => canStart(it, job));
+    if (place) return { kind: "start", job, place };
   }
   return undefined;
 }

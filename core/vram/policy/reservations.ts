@@ -1,10 +1,18 @@
 /**
  * The overdue lane: a job that has waited too long is promised the next turn on a device. What
  * stands in its way drains, that is takes no new jobs; everything else goes on around it.
+ *
+ * The bound, for one device, one key and a server with one model: when `n` jobs were overdue before
+ * it, a job starts at most (n + 1) turns after it is overdue itself. A turn is the pause of the lane,
+ * (run + load) / share of the job before, and then what was under way or promised: two loads, and
+ * one run for the lane and for each model that has to leave or was loaded and has not served yet.
+ * Several keys take turns in the lane, the one that used least first. A server's other models may
+ * hold its slots, and strangers the memory: then there is no bound.
  */
 import {
   type Device,
   freeMiB,
+  type Group,
   headOf,
   type Place,
   type Reservation,
@@ -68,16 +76,30 @@ export function reserve(view: View): Step | undefined {
   if (!devices.some((device) => mayReserve(device, nowMs))) return undefined;
   let first: Waiting | undefined;
   for (const group of view.groups) {
-    for (const line of group.lines) {
-      const job = headOf(line);
-      if (job.urgentAtMs > nowMs || (first && !goesOverdueFirst(job, first))) continue;
-      if (devices.some(({ reservation }) => reservation?.job === job)) continue;
-      if (goesAnyway(job)) continue;
-      const served = isServed(group);
-      if (group.places.some((it) => isReservable(it, job, served, nowMs))) first = job;
-    }
+    const job = firstOverdue(group, view);
+    if (job && (!first || goesOverdueFirst(job, first))) first = job;
   }
   return first && reservationFor(first, nowMs);
+}
+
+/** Of a group's overdue jobs the one that goes first; undefined when no device may be kept for it. */
+function firstOverdue(group: Group, { nowMs, devices }: View): Waiting | undefined {
+  const served = isServed(group);
+  /** By working memory, in which alone the jobs of a group differ here. */
+  const reservable = new Map<number, boolean>();
+  let first: Waiting | undefined;
+  for (const line of group.lines) {
+    const job = headOf(line);
+    if (job.urgentAtMs > nowMs || (first && !goesOverdueFirst(job, first))) continue;
+    if (devices.some(({ reservation }) => reservation?.job === job)) continue;
+    const { workingMiB } = job;
+    const isOne =
+      reservable.get(workingMiB) ??
+      group.places.some((place) => isReservable(place, job, served, nowMs));
+    reservable.set(workingMiB, isOne);
+    if (isOne) first = job;
+  }
+  return first && !goesAnyway(first) ? first : undefined;
 }
 
 /** The next of its group, short, its model there: it starts with the next free slot. */

@@ -182,8 +182,9 @@ describe("without a probe", () => {
         BEFORE: "100 + 0 declared",
       });
       expect(done.out).toContain("gpu0 cannot be measured (no probe)");
-      // It has no call to unload its model, and the gateway does not run its process.
-      expect(done.out).toContain("lifter/weights: weights stayed: Weights has no call");
+      // Now it is there; it has no call to unload it, and the gateway does not run its process.
+      const again = await calibrate(gateway, "");
+      expect(again.out).toContain("lifter/weights: weights stayed: Weights has no call");
       expect(done.err).toContain("gone is down, so it is left out");
     },
     LIMIT_MS,

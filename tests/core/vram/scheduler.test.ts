@@ -114,6 +114,21 @@ describe("facts from outside", () => {
     expect(desk.devices[0]).toMatchObject({ heldMiB: 0, promisedMiB: 0 });
   });
 
+  test("a server that is being emptied is not given another model meanwhile", () => {
+    const desk = openDesk({ devices: [12_000] });
+    const one = desk.model("one", { mib: 5_000, slots: 2, frees: "everything" });
+    const two = desk.scheduler.addPlace({
+      server: one.places[0]!.server,
+      ...{ device: desk.devices[0]!, model: "two", residentMiB: 2_000, loadMs: 5_000 },
+    });
+    desk.bring(one);
+    desk.ask("a", desk.model("other", { mib: 8_000 }));
+    desk.ask("b", desk.scheduler.addGroup("two", [two]));
+    expect(desk.log).toEqual(["evict one"]);
+    desk.left("one");
+    expect(desk.log.toSorted()).toEqual(["evict one", "load other", "load two"]);
+  });
+
   test("what happens at one moment is known before anything is decided", () => {
     const desk = openDesk({ compute: "lane" });
     const long = desk.model("long", { mib: 1_000 });

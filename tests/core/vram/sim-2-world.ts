@@ -55,6 +55,7 @@ class World {
   private groups: Group[] = [];
   private places: Place[][] = [];
   private running = new Map<string, Running>();
+  private readonly runs: RunFacts[] = [];
   private readonly told: Told = { ended: 0, withdrawn: 0, loads: 0, crashes: 0 };
 
   constructor(private readonly shape: WorldShape) {
@@ -86,9 +87,6 @@ class World {
     if (this.shape.plain) checkBound(this.runs, this.plan, SETTINGS);
     return this.told;
   }
-
-  /** For the bound on waiting. */
-  private readonly runs: RunFacts[] = [];
 
   /** A scheduler without a past, as after a start of the gateway. */
   private begin(): void {

@@ -62,7 +62,7 @@ describe("random worlds", () => {
         fc.property(plain, (shape) => {
           runWorld(shape);
         }),
-        { numRuns: 2_000 },
+        { numRuns: WORLDS },
       );
     },
     LIMIT_MS,

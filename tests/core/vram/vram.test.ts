@@ -204,7 +204,7 @@ describe("an order to free", () => {
     idle.end();
     const report = await yard.vram.free({});
     expect(report.results).toMatchObject([{ backend: "a", models: ["m"], freed: true }]);
-    expect(report.kept).toMatchObject([{ reason: "1 jobs compute with it" }]);
+    expect(report.kept).toMatchObject([{ reason: "a job computes with it" }]);
     expect(yard.card.used.has("a")).toBe(false);
   });
 });

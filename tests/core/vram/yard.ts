@@ -13,6 +13,7 @@ import {
   createCostBook,
   createVram,
   loadPolicy,
+  type Policy,
   type Probe,
   type ProcessPort,
   type Vram,
@@ -43,6 +44,8 @@ export interface FakeBackend {
   busy: boolean | undefined;
   /** Models that it holds, in MiB. */
   readonly held: Map<string, number>;
+  /** Tells the scheduler that its process has ended, as the supervisor does. */
+  ended: () => void;
 }
 
 export interface BackendOptions {
@@ -135,8 +138,9 @@ let jobs = 0;
 
 export async function openYard(
   backends: readonly BackendOptions[],
-  options: CardOptions & { readonly policy?: string; readonly started?: boolean } = {},
+  options: CardOptions & { readonly policy?: string | Policy; readonly started?: boolean } = {},
 ): Promise<Yard> {
+  const { policy = "fair" } = options;
   const card = createCard(options);
   const fakes = new Map(backends.map((it) => [it.name, createBackend(it, card)]));
   const bus = createBus(silentLog);
@@ -150,7 +154,7 @@ export async function openYard(
     bus.on(type, (event) => events.push({ type, event }));
   }
   const vram = createVram({
-    policy: await loadPolicy(options.policy ?? "fair"),
+    policy: typeof policy === "string" ? await loadPolicy(policy) : policy,
     settings: {
       heavyMs: 10_000,
       overdueAfterMs: 60_000,
@@ -179,6 +183,12 @@ export async function openYard(
     log: silentLog,
     bus,
   });
+  for (const [name, fake] of fakes) {
+    fake.ended = () => {
+      vram.processEnded(name);
+      vram.backendChanged();
+    };
+  }
   if (options.started !== false) await vram.start();
 
   return {
@@ -247,7 +257,7 @@ function createBackend(options: BackendOptions, card: Card): FakeBackend {
   const { name, frees = "model", loads = false, tells = true } = options;
   const calls: string[] = [];
   const held = new Map<string, number>();
-  const fake: FakeBackend = { calls, held, up: true, busy: undefined, port: {} as BackendPort };
+  const fake: FakeBackend = { calls, held, up: true, busy: undefined, port: {} as BackendPort, ended() {} };
   let running = options.process !== true;
   const process: ProcessPort = {
     running: () => running,
@@ -260,11 +270,13 @@ function createBackend(options: BackendOptions, card: Card): FakeBackend {
       running = false;
       held.clear();
       settle(card, fake);
+      fake.ended();
     },
     async restart() {
       calls.push("restart");
       held.clear();
       settle(card, fake);
+      fake.ended();
     },
     busy() {},
     describe: () => ({ state: running ? "ready" : "stopped" }),

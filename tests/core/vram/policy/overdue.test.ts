@@ -75,6 +75,24 @@ describe("the overdue lane", () => {
     expect(desk.running()).toEqual(["a", "c"]);
   });
 
+  test("a long job that is in the way of an overdue one does not stand back for short ones", () => {
+    const desk = openDesk({ devices: [20_000] });
+    const short = desk.model("short", { mib: 2_000, slots: 4 });
+    const long = desk.model("long", { mib: 10_000 });
+    const late = desk.model("late", { mib: 12_000 });
+    desk.bring(short);
+    desk.ask("late", late, { runMs: 9_000 });
+    desk.loaded("late");
+    desk.end("late");
+    desk.ask("long", long, { runMs: 20_000 });
+    desk.left("late");
+    desk.ask("late", late, { runMs: 9_000 });
+    desk.nowMs = 79_000;
+    desk.ask("s1", short);
+    desk.loaded("long");
+    expect(desk.running()).toEqual(["s1", "long"]);
+  });
+
   test("one key's flood of overdue jobs does not keep another's out", () => {
     const desk = openDesk({ devices: [10_000], compute: "lane" });
     const flood = desk.model("flood", { mib: 8_000 });
@@ -162,12 +180,10 @@ describe("fair shares", () => {
       desk.ask(`night${index}`, group, { key: "owl" });
       desk.end(`night${index}`);
     }
-    desk.ask("first", group, { key: "lark" });
-    desk.scheduler.together(() => {
-      desk.ask("owl", group, { key: "owl" });
-      desk.ask("lark", group, { key: "lark" });
-    });
-    desk.end("first");
+    for (const id of ["lark1", "lark2", "lark3"]) desk.ask(id, group, { key: "lark" });
+    desk.ask("owl", group, { key: "owl" });
+    desk.end("lark1");
+    desk.end("lark2");
     expect(desk.running()).toEqual(["owl"]);
   });
 });
