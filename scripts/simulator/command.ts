@@ -1,9 +1,9 @@
 /** `bun run simulate`: reads the files, runs the product's scheduler on them, writes what came of it. */
 import { flowBound } from "../../bench/scheduler/bound.ts";
+import { loadPolicy } from "../../core/vram/policy/load.ts";
 import { parseSimulateWords, SIMULATE_USAGE, UsageError } from "./arguments.ts";
 import { createLineWriter, FileError, readServices, readTrace } from "./files.ts";
 import type { TraceJob } from "./model.ts";
-import { policyNamed } from "./policies.ts";
 import { type Simulation, simulate } from "./simulator.ts";
 import { gather, percentile, rounded } from "./summary.ts";
 
@@ -40,7 +40,9 @@ export async function runSimulate(words: readonly string[], console: Console): P
 
 async function run(words: readonly string[], console: Console): Promise<number> {
   const given = parseSimulateWords(words);
-  const policy = await policyNamed(given.policy);
+  const policy = await loadPolicy(given.policy).catch((error) => {
+    throw new UsageError(`--policy: ${error.message}`);
+  });
   const services = readServices(given.services);
   const trace = readTrace(given.trace, services);
   const lines = createLineWriter(given.out);

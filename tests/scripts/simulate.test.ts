@@ -257,7 +257,10 @@ describe("what is wrong is said with its place", () => {
       [{ "--devices": "24g" }, '--devices has "24g"'],
       [{ "--devices": "24576,," }, '--devices has ""'],
       [{ "--compute": "turbo" }, '--compute is "turbo"; it is shared or lane.'],
-      [{ "--policy": "best" }, '--policy is "best"; it is fair, fifo, exclusive or a path'],
+      [
+        { "--policy": "best" },
+        '--policy: "best" is no policy; it is fair, fifo, exclusive or a path',
+      ],
       [{ "--heavy": "0" }, '--heavy has "0"; it is a whole number, 1 or more.'],
       [{ "--speed": "2" }, '"--speed" is none of the options.'],
       [{ "--trace": "/nowhere/T.jsonl" }, "/nowhere/T.jsonl cannot be read: ENOENT."],
