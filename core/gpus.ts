@@ -2,7 +2,7 @@
 import type { Clock } from "./clock.ts";
 import type { GatewayConfig } from "./config/mod.ts";
 import type { Bus } from "./events/mod.ts";
-import { type Host, usable } from "./host/mod.ts";
+import type { Host } from "./host/mod.ts";
 import type { Ids } from "./ids.ts";
 import type { Log } from "./log.ts";
 import { createSupervisor, type Supervisor } from "./processes/mod.ts";
@@ -79,11 +79,7 @@ export async function openGpus(options: GpuOptions): Promise<Gpus> {
     log,
     bus,
   });
-  bus.on("backend.changed", ({ status }) => {
-    vram.backendChanged();
-    // It may hold models since before we could ask it.
-    if (usable(status)) void vram.inspector.refresh();
-  });
+  bus.on("backend.changed", vram.backendChanged);
   supervisor.onChange((name, { kind }) => {
     if (kind === "stopped" || kind === "failed") vram.processEnded(name);
     const backend = host.get(name);

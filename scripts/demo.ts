@@ -4,17 +4,20 @@
  * to try; with `--load` it sends a mix of jobs and shows who is on the card and who waits. Ctrl-C
  * ends everything and removes the folder.
  */
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { sendJobs } from "./demo/jobs.ts";
 import { showTable } from "./demo/table.ts";
 import { type Demo, openDemo } from "./demo/yard.ts";
+
+const MAX_PORT = 65_535;
 
 const USAGE = `npm run demo -- [options]
 
   --load             send a mix of jobs and show the card, its models and the queue
   --every <ms>       with --load: mean pause between two jobs; 1500 unless said
   --memory <MiB>     the card's memory; 24576 unless said
-  --policy <name>    fair (unless said), fifo or exclusive
+  --policy <name>    fair (unless said), fifo, exclusive, or the path of one of your own
   --port <port>      the gateway's; any free one unless said
 `;
 
@@ -32,7 +35,9 @@ async function main(words: string[]): Promise<number> {
   }
   const demo = await openDemo({ ...options, signal: ended.signal }).catch((error: Error) => error);
   if (demo instanceof Error) {
-    if (!ended.signal.aborted) process.stderr.write(`The demo did not start: ${demo.message}\n`);
+    // The gateway does not know of our option, which wins over the variable.
+    const reason = demo.message.replace("set SWITCHYARD_PORT", "give another --port");
+    if (!ended.signal.aborted) process.stderr.write(`The demo did not start: ${reason}\n`);
     return ended.signal.aborted ? 0 : 1;
   }
   let problem: string | undefined;
@@ -89,10 +94,13 @@ Try, in another terminal (the key is an admin's and dies with the demo):
   curl -H "X-API-Key: $KEY" -H 'content-type: application/json' \\
     $URL/generate/image -d '{"prompt":"a locomotive","workflow":"flux-dev"}'
 
+  # Why does it wait, or what does it do? Paste a job_id of above
+  JOB=; curl -H "X-API-Key: $KEY" $URL/jobs/$JOB/explain
+
   # Make room by hand
   curl -X POST -H "X-API-Key: $KEY" -H 'content-type: application/json' $URL/vram/free -d '{"all":true}'
 
-Ctrl-C ends it.
+Ctrl-C ends it. \`npm run demo -- --load\` sends jobs by itself and shows the card; --help has more.
 `;
 }
 
@@ -111,17 +119,24 @@ function optionsFrom(words: string[]) {
       load: values.load ?? false,
       everyMs: numberIn(values.every ?? "1500", "every", 1),
       memoryMiB: numberIn(values.memory ?? "24576", "memory", 1),
-      port: numberIn(values.port ?? "0", "port", 0),
-      policy: values.policy ?? "fair",
+      port: numberIn(values.port ?? "0", "port", 0, MAX_PORT),
+      policy: policyIn(values.policy ?? "fair"),
     };
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-function numberIn(given: string, option: string, minimum: number): number {
-  if (/^\d{1,8}$/.test(given) && Number(given) >= minimum) return Number(given);
-  throw new Error(`--${option} "${given}" is not a whole number from ${minimum}`);
+function numberIn(given: string, option: string, minimum: number, maximum = 99_999_999): number {
+  const number = /^\d{1,8}$/.test(given) ? Number(given) : Number.NaN;
+  if (number >= minimum && number <= maximum) return number;
+  const limits = maximum === MAX_PORT ? `${minimum} to ${maximum}` : `${minimum}`;
+  throw new Error(`--${option} "${given}" is not a whole number from ${limits}`);
+}
+
+/** A path starts where the command was given: npm goes to the repository first. */
+function policyIn(given: string): string {
+  return given.startsWith(".") ? resolve(process.env.INIT_CWD ?? ".", given) : given;
 }
 
 function until(signal: AbortSignal): Promise<void> {

@@ -70,6 +70,8 @@ export function createQueue(ports: QueuePorts): Queue {
       },
     };
     const lease = await admission.acquire(request, signal);
+    // Withdrawn in the turn in which it was granted, when nobody could tell any more.
+    if (signal.aborted) return lease.release();
     places.delete(row.id);
     ports.granted(row.id, lease);
   }

@@ -60,22 +60,27 @@ export interface Admission {
    * could not be loaded. Then nothing was granted.
    */
   acquire(request: LeaseRequest, signal: AbortSignal): Promise<Lease>;
-  readonly granted: ReadonlyMap<string, Granted>;
+  /** A job may have two: one of an attempt that still settles, and one of the next. */
+  readonly granted: ReadonlySet<Granted>;
   /** The scheduler's side of a waiting request; undefined when it waits for no device, or not. */
   waiting(jobId: string): Waiting | undefined;
   /** What a waiting or running job asked for. */
   request(jobId: string): LeaseRequest | undefined;
   /** Whether a job waits that goes on with what the backend does already. */
   resumes(backend: string): boolean;
+  /** The model of such a job. */
+  resumedModel(backend: string): string | undefined;
   /** Place among the jobs that need no device; undefined when it is none of them. */
   devicelessPlace(jobId: string): { readonly ahead: number; readonly down: boolean } | undefined;
   readonly size: number;
-  /** The waiting jobs of this place cannot be served: its model does not load. */
-  fail(place: Place, error: Error): void;
+  /** The waiting jobs of this place cannot be served: it does not load, and no other may. */
+  fail(place: Place, error: Error, isHopeless: (other: Place) => boolean): void;
+  /** It is larger than was expected: jobs that wait for it may have to claim less beside it. */
+  found(place: Place): void;
   /** Looks again: something outside has changed. */
   reconsider(): void;
-  /** To be called by the scheduler's effects. */
-  started(job: Waiting, place: Place): void;
+  /** To be called by the scheduler's effects; false when nobody waits for the job any more. */
+  started(job: Waiting, place: Place): boolean;
   /** Likewise: the place is being loaded, for whoever waits for it. */
   loading(place: Place): void;
 }
@@ -86,7 +91,9 @@ export interface AdmissionOptions {
   readonly nowMs: () => number;
   /** Whether the first job in a place brings its model with it. */
   readonly isCold: (place: Place) => boolean;
-  /** A lease has ended. */
+  /** Starts the server of a job that needs no device; undefined when it runs already. */
+  readonly wake: (server: Server) => Promise<void> | undefined;
+  /** A lease has ended; must not throw. */
   readonly ended: (granted: Granted, end: LeaseEnd | undefined) => void;
 }
 
@@ -106,7 +113,7 @@ const RESUME_PRIORITY = 12;
 export function createAdmission(options: AdmissionOptions): Admission {
   const { nowMs } = options;
   const entries = new Map<string, Entry>();
-  const granted = new Map<string, Granted>();
+  const granted = new Set<Granted>();
   const deviceless = createDevicelessQueue();
 
   function grant(entry: Entry, server: Server, running: Running | undefined): void {
@@ -119,7 +126,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       running,
       cold: running !== undefined && options.isCold(running.place),
     };
-    granted.set(request.jobId, grant);
+    granted.add(grant);
     let held = true;
     entry.grant({
       jobId: request.jobId,
@@ -128,7 +135,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       release(end) {
         if (!held) return;
         held = false;
-        if (granted.get(request.jobId) === grant) granted.delete(request.jobId);
+        granted.delete(grant);
         options.ended(grant, end);
         if (running) options.scheduler().ended(running);
         else server.running--;
@@ -142,6 +149,32 @@ export function createAdmission(options: AdmissionOptions): Admission {
     options.scheduler().reconsider();
   }
 
+  /** The slot is taken; its server may have to be started first. */
+  function wakeFor(entry: Entry, server: Server): void {
+    const { request } = entry;
+    const waking = options.wake(server);
+    if (!waking) {
+      grant(entry, server, undefined);
+      return;
+    }
+    request.loading?.();
+    const isWaiting = () => entries.get(request.jobId) === entry;
+    const giveBack = () => {
+      server.running--;
+      reconsider();
+    };
+    waking.then(
+      () => (isWaiting() ? grant(entry, server, undefined) : giveBack()),
+      (error) => {
+        if (isWaiting()) {
+          leave(entry);
+          entry.refuse(error);
+        }
+        giveBack();
+      },
+    );
+  }
+
   function enter(entry: Entry): void {
     const { request } = entry;
     const { jobId, choices, resume } = request;
@@ -150,7 +183,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const roster = options.roster();
     if (needing.length === 0) {
       const servers = choices.flatMap(({ backend }) => roster.servers.get(backend) ?? []);
-      const start = (server: Server) => grant(entry, server, undefined);
+      const start = (server: Server) => wakeFor(entry, server);
       entry.deviceless = { id: jobId, servers, priority, start };
       deviceless.add(entry.deviceless);
       deviceless.reconsider();
@@ -159,8 +192,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const group = roster.group(needing);
     const [first] = needing;
     if (!group || !first) throw new Error(`no backend is configured for job ${jobId}`);
-    const { runMs, workingMiB, residentMiB } = roster.estimate(first.backend, first.demand);
-    const largest = Math.max(...group.places.map(({ device }) => device.limitMiB));
+    const { runMs, workingMiB } = roster.estimate(first.backend, first.demand);
     entry.group = group;
     // It may be granted in here.
     entry.job = options.scheduler().arrive({
@@ -170,10 +202,19 @@ export function createAdmission(options: AdmissionOptions): Admission {
       keyWeight: request.keyWeight ?? 1,
       priority,
       runMs,
-      // What was learned from running out of memory must not make the job impossible.
-      workingMiB: Math.max(0, Math.min(workingMiB, largest - residentMiB)),
+      // What was learned or found since it was accepted must not make the job impossible.
+      workingMiB: Math.min(workingMiB, roomBeside(group)),
       startByMs: request.startByMs,
     });
+  }
+
+  function resumed(backend: string): LeaseRequest["choices"][number] | undefined {
+    for (const { request } of entries.values()) {
+      // It goes on where it was; the others are for an attempt anew.
+      const [choice] = request.choices;
+      if (request.resume && choice?.backend === backend) return choice;
+    }
+    return undefined;
   }
 
   function leave(entry: Entry): void {
@@ -230,30 +271,39 @@ export function createAdmission(options: AdmissionOptions): Admission {
       });
     },
     waiting: (jobId) => entries.get(jobId)?.job,
-    request: (jobId) => (entries.get(jobId) ?? granted.get(jobId))?.request,
-    resumes: (backend) =>
-      [...entries.values()].some(
-        ({ request: { resume, choices } }) =>
-          resume && choices.some((choice) => choice.backend === backend),
-      ),
+    request: (jobId) =>
+      (entries.get(jobId) ?? [...granted].findLast((it) => it.request.jobId === jobId))?.request,
+    resumes: (backend) => resumed(backend) !== undefined,
+    resumedModel: (backend) => resumed(backend)?.demand?.model,
     devicelessPlace(jobId) {
       const job = entries.get(jobId)?.deviceless;
       if (!job) return undefined;
       return { ahead: deviceless.ahead(job), down: !job.servers.some((it) => it.available) };
     },
-    fail(place, error) {
-      for (const entry of [...entries.values()]) {
-        const { group } = entry;
-        // Those that can run elsewhere go on waiting for that.
-        if (!group?.places.includes(place)) continue;
-        if (group.places.some((other) => other !== place && other.server.available)) continue;
-        leave(entry);
-        entry.refuse(error);
-      }
+    fail(place, error, isHopeless) {
+      // Those that can run elsewhere go on waiting for that.
+      const isLost = ({ group }: Entry) =>
+        group?.places.includes(place) &&
+        !group.places.some((it) => it !== place && it.server.available && !isHopeless(it));
+      const lost = [...entries.values()].filter(isLost);
+      options.scheduler().together(() => lost.forEach(leave));
+      for (const entry of lost) entry.refuse(error);
+    },
+    found(place) {
+      const isCramped = ({ group, job }: Entry) =>
+        job && group?.places.includes(place) && job.workingMiB > roomBeside(group);
+      // Nobody starts in between, so that all of them still wait.
+      options.scheduler().together(() => {
+        for (const entry of [...entries.values()].filter(isCramped)) {
+          if (entry.job) options.scheduler().withdraw(entry.job);
+          enter(entry);
+        }
+      });
     },
     started(job, place) {
       const entry = entries.get(job.id);
       if (entry) grant(entry, place.server, { job, place });
+      return entry !== undefined;
     },
     loading(place) {
       for (const { group, request } of entries.values()) {
@@ -261,4 +311,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
       }
     },
   };
+}
+
+/** MiB that a job can claim beside its model, in the place with the most room. */
+function roomBeside({ places }: Group): number {
+  const rooms = places.map(({ device, residentMiB }) => device.limitMiB - residentMiB);
+  return Math.max(0, ...rooms);
 }

@@ -9,16 +9,19 @@ import type { Bus } from "../events/mod.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { Admission } from "./admission.ts";
 import type { Place, Server } from "./ledger.ts";
-import type { BackendPort } from "./ports.ts";
+import type { BackendPort, ProcessPort } from "./ports.ts";
 import type { Reclaimer, ReclaimResult } from "./reclaim.ts";
+import { within } from "./reclaim-limits.ts";
 import type { Roster } from "./roster.ts";
 import type { Effects, Scheduler } from "./scheduler.ts";
 
 export interface ModelEffects extends Effects {
   /** Makes these leave although nobody needs the room: the operator asked. They must be idle. */
   evictNow(places: readonly Place[]): Promise<ReclaimResult>;
-  /** Whether its process is being stopped, so that it takes no jobs. */
+  /** Whether its process is stopped for an eviction, so that it takes no jobs. */
   isClosed(backend: string): boolean;
+  /** Starts a server for a job that needs no device; undefined when it runs already. */
+  wake(server: Server): Promise<void> | undefined;
   /** Why the last load of this place failed; undefined when it did not. */
   failureOf(place: Place): string | undefined;
   /** Settles when nothing is being loaded or made to leave. */
@@ -35,6 +38,8 @@ export interface ModelEffectsOptions {
   readonly bus: Bus;
   /** A model came or went: what the probe sees is held against that. */
   readonly changed: (place: Place) => void;
+  /** A backend that was closed may take jobs again. */
+  readonly reopened: () => void;
   /** A load ended well; only when it was the gateway that loaded. */
   readonly learnLoad: (place: Place, ms: number) => void;
 }
@@ -55,12 +60,14 @@ const STUCK_MS = 30_000;
 
 export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
   const { admission, reclaimer, clock, log, bus } = options;
-  const troubles = new Map<Place, Trouble>();
+  const troubles = new WeakMap<Place, Trouble>();
+  /** Places whose last loads have all failed: nobody waits for them in hope. */
+  const hopeless = new WeakSet<Place>();
   const underWay = new Set<Promise<unknown>>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
   const closing = new AbortController();
-  /** Backends whose process is being stopped. */
-  const closed = new Set<string>();
+  /** Backends whose process is stopped for this many evictions. */
+  const closed = new Map<string, number>();
 
   function track<T>(work: Promise<T>): Promise<T> {
     underWay.add(work);
@@ -79,14 +86,14 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
     bus.emit("vram.loading", { backend: server.name, model, device: device.name });
     const startedAtMs = clock.monotonicMs();
     try {
-      const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(LOAD_LIMIT_MS)]);
-      if (port.process && !port.process.running()) await port.process.start(signal, "demand");
-      await port.load?.(model, signal);
+      // Also where a plugin ignores the signal: a load that never ends would keep its place.
+      await within(LOAD_LIMIT_MS, closing.signal, (signal) => bringIn(port, model, signal));
     } catch (error) {
       return failed(place, error);
     }
     const ms = clock.monotonicMs() - startedAtMs;
     troubles.delete(place);
+    hopeless.delete(place);
     // The start of a server that loads with its first job tells nothing of the model.
     if (port.load) options.learnLoad(place, ms);
     options.changed(place);
@@ -105,18 +112,21 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
     bus.emit("vram.load_failed", { backend: server.name, model, device: device.name, reason });
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
     place.stuckUntilMs = clock.monotonicMs() + pauseMs;
-    wake(pauseMs);
+    reconsiderIn(pauseMs);
     if (failures >= FAILURES_BEFORE_GIVING_UP) {
       troubles.delete(place);
+      hopeless.add(place);
       const title = options.roster().port(server.name)?.title ?? server.name;
       const message = `${title} could not load ${model}: ${reason}`;
-      admission.fail(place, new GatewayError("SERVICE_UNAVAILABLE", message));
+      const error = new GatewayError("SERVICE_UNAVAILABLE", message);
+      admission.fail(place, error, (other) => hopeless.has(other));
     }
     options.scheduler().absent(place);
   }
 
   /** The scheduler is asked again when a pause is over. */
-  function wake(ms: number): void {
+  function reconsiderIn(ms: number): void {
+    if (closing.signal.aborted) return;
     const timer = setTimeout(() => {
       timers.delete(timer);
       options.scheduler().reconsider();
@@ -131,9 +141,15 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
     const port = options.roster().port(server.name);
     const models = places.map(({ model, residentMiB }) => ({ model, residentMiB }));
     const there = server.places.filter((it) => it.device === device && isThere(it));
+    let isShut = false;
+    const close = () => {
+      if (!isShut) closed.set(server.name, (closed.get(server.name) ?? 0) + 1);
+      isShut = true;
+      server.available = false;
+    };
     const result = port
       ? await reclaimer.reclaim({
-          backend: guarded(port, server, closed),
+          backend: guarded(port, server, close),
           device: device.name,
           models,
           allModels: there.map(({ model, residentMiB }) => ({ model, residentMiB })),
@@ -141,25 +157,32 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
         })
       : nothingToDo(first);
     bus.emit("vram.reclaimed", result);
-    const took = result.attempts.findLast(({ believed }) => believed)?.verb;
     // Nothing is decided before the probe was asked whether what has left is free now.
     options.scheduler().together(() => {
       for (const place of places) {
         if (result.freed) options.scheduler().left(place);
         else options.scheduler().stayed(place, clock.monotonicMs() + STUCK_MS);
       }
-      if (result.freed && (took === "stop" || took === "restart")) {
-        // With its process went everything that it held.
+      if (result.freed && tookAll(result, port)) {
         for (const place of there) if (isThere(place)) options.scheduler().absent(place);
       }
       options.changed(first);
+      if (isShut) open(server.name);
     });
-    if (!result.freed) wake(STUCK_MS);
+    if (!result.freed) reconsiderIn(STUCK_MS);
     log[result.freed ? "info" : "warn"](
       result.freed ? "models left a device" : "models did not leave a device",
       { ...result },
     );
     return result;
+  }
+
+  /** Its memory is measured by now, so that others may have it. */
+  function open(backend: string): void {
+    const left = (closed.get(backend) ?? 1) - 1;
+    if (left > 0) closed.set(backend, left);
+    else closed.delete(backend);
+    options.reopened();
   }
 
   return {
@@ -169,6 +192,11 @@ export function createModelEffects(options: ModelEffectsOptions): ModelEffects {
     evictNow: (places) => track(evict(places)),
     isClosed: (backend) => closed.has(backend),
     failureOf: (place) => troubles.get(place)?.reason,
+    wake({ name }) {
+      const process = options.roster().port(name)?.process;
+      if (!process || process.running()) return undefined;
+      return track(within(LOAD_LIMIT_MS, closing.signal, (signal) => startUp(process, signal)));
+    },
     async close() {
       closing.abort(new GatewayError("SHUTTING_DOWN"));
       for (const timer of timers) clearTimeout(timer);
@@ -181,27 +209,55 @@ function isThere({ state }: Place): boolean {
   return state === "resident" || state === "leaving";
 }
 
-/** A server that computes for another job by then is not stopped for this one. */
-function guarded(port: BackendPort, server: Server, closed: Set<string>): BackendPort {
+async function bringIn(port: BackendPort, model: string, signal: AbortSignal): Promise<void> {
+  const { process } = port;
+  if (process && !process.running()) await process.start(signal, "demand");
+  await port.load?.(model, signal);
+  // A job must not be sent to a server that has died meanwhile.
+  if (process && !process.running()) throw new Error("its process has ended");
+}
+
+/** Tried as often as a load; the process itself sees to the pauses. */
+async function startUp(process: ProcessPort, signal: AbortSignal): Promise<void> {
+  for (let failures = 0; !process.running(); ) {
+    try {
+      await process.start(signal, "demand");
+      return;
+    } catch (error) {
+      if (++failures >= FAILURES_BEFORE_GIVING_UP || signal.aborted) throw error;
+    }
+  }
+}
+
+/** Whether with these models went everything that the server held. */
+function tookAll({ attempts }: ReclaimResult, port: BackendPort | undefined): boolean {
+  const took = attempts.findLast(({ believed }) => believed)?.verb;
+  return took !== "free" || port?.frees === "everything";
+}
+
+/**
+ * A server that computes or loads for another job by then is not stopped for this one; one that is
+ * stopped takes no jobs until `close` is taken back.
+ */
+function guarded(port: BackendPort, server: Server, close: () => void): BackendPort {
   const { process } = port;
   if (!process) return port;
-  const alone = async (work: () => Promise<void>): Promise<void> => {
-    if (server.running > 0) throw new Error(`${port.title} computes for another job`);
-    closed.add(port.name);
-    server.available = false;
-    try {
-      await work();
-    } finally {
-      closed.delete(port.name);
-      server.available = port.usable();
+  const alone = (work: () => Promise<void>): Promise<void> => {
+    // Jobs of a process that has died are still on their way to their end.
+    if (server.running > 0 && process.running())
+      throw new Error(`${port.title} computes for another job`);
+    if (server.places.some(({ state }) => state === "loading")) {
+      throw new Error(`${port.title} loads another model`);
     }
+    close();
+    return work();
   };
   return {
     ...port,
     process: {
       ...process,
-      stop: (signal) => alone(() => process.stop(signal)),
-      restart: (signal) => alone(() => process.restart(signal)),
+      stop: async (signal) => alone(() => process.stop(signal)),
+      restart: async (signal) => alone(() => process.restart(signal)),
     },
   };
 }

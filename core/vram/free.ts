@@ -44,10 +44,8 @@ export async function freeModels(order: FreeOrder, ports: FreePorts): Promise<Fr
     if (reason) kept.push({ place, reason });
     else if (isMissing(place.device, order, chosen)) chosen.push(place);
   }
-  const results: ReclaimResult[] = [];
-  for (const together of ports.scheduler.leave(chosen)) {
-    results.push(await ports.effects.evictNow(together));
-  }
+  const bundles = ports.scheduler.leave([...new Set(chosen.flatMap(companions))]);
+  const results = await Promise.all(bundles.map(ports.effects.evictNow));
   return { results, kept };
 }
 
@@ -58,10 +56,19 @@ function isMeant(place: Place, { device, backend, model }: FreeOrder): boolean {
   return model === undefined || place.model === model;
 }
 
+/** What leaves with it, itself included. */
+function companions(place: Place): readonly Place[] {
+  const { server } = place;
+  if (server.frees === "model") return [place];
+  return server.places.filter(({ state }) => state === "resident");
+}
+
 function isMissing(device: Device, { mib }: FreeOrder, chosen: readonly Place[]): boolean {
   if (mib === undefined) return true;
   let free = freeMiB(device);
-  for (const place of chosen) if (place.device === device) free += place.residentMiB;
+  for (const place of new Set(chosen.flatMap(companions))) {
+    if (place.device === device) free += place.residentMiB;
+  }
   return free < mib;
 }
 

@@ -8,7 +8,8 @@ import type { Resident } from "../sdk/plugin.ts";
 import type { Device, Place } from "./ledger.ts";
 import type { Owners } from "./owners.ts";
 import type { BackendPort } from "./ports.ts";
-import type { DeviceReading, Probe } from "./probes/mod.ts";
+import { type DeviceReading, NOT_YET, type Probe } from "./probes/mod.ts";
+import { within } from "./reclaim-limits.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { type Belief, type Fact, learn, reconcile, type Truth } from "./truth.ts";
@@ -23,6 +24,8 @@ export interface DeviceSettings {
 export interface Inspector {
   /** The first look, at the devices and then at every backend; `looked` is told of each. */
   start(looked: (backend: BackendPort) => void): Promise<void>;
+  /** Asks a backend what it holds; settles in any case. */
+  ask(backend: BackendPort): Promise<void>;
   /** The newest comparison; undefined where nothing is measured. */
   truth(device: string): Truth | undefined;
   /** Holds the newest reading against what is believed now. */
@@ -42,6 +45,10 @@ export interface InspectorOptions {
   readonly beliefs: (device: Device) => Belief[];
   readonly learned: (fact: Fact) => void;
   readonly owners: Owners;
+  /** A model was found that is larger than was expected, perhaps. */
+  readonly found: (place: Place) => void;
+  /** The model with which a job goes on that the backend computes since before we came. */
+  readonly resumed: (backend: string) => string | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -51,19 +58,21 @@ export const UNKNOWN_MODEL = "(unknown)";
 const RESIDENTS_EVERY_MS = 10_000;
 const WONDER_EVERY_MS = 2_000;
 const RESIDENTS_LIMIT_MS = 5_000;
+/** Longest wait for a probe's first answer; as long as the probe itself gives its tool. */
+const FIRST_READING_MS = 30_000;
 /** A model that was there this short a while ago is not missed yet: the server may be behind. */
 const SETTLE_MS = 5_000;
 /** Less than this is a server without a model: its context, its buffers. */
 const UNKNOWN_FROM_MIB = 512;
 
 export function createInspector(options: InspectorOptions): Inspector {
-  const { scheduler, roster, backends, probes, settings, clock, log } = options;
+  const { scheduler, roster, backends, probes, settings, owners, clock, log } = options;
   const truths = new Map<string, Truth>();
   /** When each backend was last asked. */
   const asked = new Map<string, number>();
   const leaveProbes: (() => void)[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let closed = false;
+  const closing = new AbortController();
 
   function compare(device: Device): void {
     const state = probes.get(device.name)?.state();
@@ -95,7 +104,7 @@ export function createInspector(options: InspectorOptions): Inspector {
   }
 
   async function refresh(): Promise<void> {
-    await Promise.all([options.owners.refresh(), ...backends.map(ask)]);
+    await Promise.all([owners.refresh(), ...backends.map(ask)]);
     for (const device of roster.devices.values()) compare(device);
   }
 
@@ -106,7 +115,7 @@ export function createInspector(options: InspectorOptions): Inspector {
     asked.set(name, askedAtMs);
     let held: readonly Resident[];
     try {
-      held = await residents(AbortSignal.timeout(RESIDENTS_LIMIT_MS));
+      held = listOf(await within(RESIDENTS_LIMIT_MS, closing.signal, residents));
     } catch (error) {
       log.debug("a backend does not say what it holds", {
         backend: name,
@@ -114,6 +123,8 @@ export function createInspector(options: InspectorOptions): Inspector {
       });
       return;
     }
+    // What came or went meanwhile may be on the list, or not: it is asked again.
+    if (owners.changedAtMs(name) >= askedAtMs) return;
     // Found and counted as foreign no more, at once.
     scheduler.together(() => {
       correct(name, held, askedAtMs);
@@ -124,11 +135,14 @@ export function createInspector(options: InspectorOptions): Inspector {
 
   function correct(name: string, held: readonly Resident[], askedAtMs: number): void {
     for (const { model, residentMiB } of held) {
-      if (residentMiB <= 0) continue;
-      const place = roster.place(name, model, residentMiB);
+      const mib = Math.ceil(residentMiB);
+      // Fractions would add up to crumbs that keep others out.
+      if (!(mib > 0) || !Number.isFinite(mib)) continue;
+      const place = roster.place(name, model, mib);
       if (place?.state !== "absent") continue;
-      place.residentMiB = residentMiB;
+      place.residentMiB = mib;
       scheduler.found(place);
+      options.found(place);
     }
     const names = new Set(held.map(({ model }) => model));
     for (const place of roster.servers.get(name)?.places ?? []) {
@@ -151,13 +165,26 @@ export function createInspector(options: InspectorOptions): Inspector {
       const known = server?.places.some(({ state }) => state !== "absent");
       const port = roster.port(backend);
       if (!server || known || port?.residents || measuredMiB < UNKNOWN_FROM_MIB) continue;
-      const place = roster.place(backend, UNKNOWN_MODEL, measuredMiB);
-      if (place) scheduler.found(place);
+      // Its work is gone on with: what it holds is the model for that.
+      const model = options.resumed(backend) ?? UNKNOWN_MODEL;
+      const place = roster.place(backend, model, measuredMiB);
+      if (!place) continue;
+      scheduler.found(place);
+      options.found(place);
     }
   }
 
+  /** A cold driver takes its time: what is on the device must be known before it is given away. */
+  async function firstReading(probe: Probe): Promise<void> {
+    const state = probe.state();
+    if (state.kind !== "missing" || state.reason !== NOT_YET) return;
+    const reading = within(FIRST_READING_MS, closing.signal, probe.fresh);
+    // The probe has said why it has none.
+    await reading.catch(() => undefined);
+  }
+
   function schedule(): void {
-    if (closed) return;
+    if (closing.signal.aborted) return;
     timer = setTimeout(() => {
       refresh()
         .catch((error) => log.warn("the ledger was not compared", { error: messageOf(error) }))
@@ -168,10 +195,13 @@ export function createInspector(options: InspectorOptions): Inspector {
 
   return {
     compare,
+    ask,
     refresh,
     truth: (device) => truths.get(device),
     async start(looked) {
-      await options.owners.refresh();
+      await Promise.all([...probes.values()].map(firstReading));
+      // Processes are only looked for where they are measured.
+      await owners.refresh();
       for (const device of roster.devices.values()) {
         compare(device);
         findUnknown(device);
@@ -184,11 +214,17 @@ export function createInspector(options: InspectorOptions): Inspector {
       schedule();
     },
     close() {
-      closed = true;
+      closing.abort(new Error("the gateway is stopping"));
       clearTimeout(timer);
       for (const leave of leaveProbes) leave();
     },
   };
+}
+
+/** What of a plugin's answer is a model; throws when it is no list at all. */
+function listOf(answer: unknown): Resident[] {
+  if (!Array.isArray(answer)) throw new TypeError("its plugin gives no list of models");
+  return answer.filter((it) => typeof it?.model === "string");
 }
 
 /** MiB that may be used in all. */

@@ -59,6 +59,8 @@ export function leaseRoutes(
         const headers = { location: `/leases/${asked.id}` };
         if (waitS > 0) connection.keepOpen();
         const lease = await leases.settled(asked.id, waitS * 1_000, request.signal);
+        // Nobody learns its name any more, to renew it or to give it back.
+        if (request.signal.aborted) leases.release(asked.id);
         const status = lease?.state === "granted" ? 201 : 202;
         return new Reply(leaseToWire(lease ?? asked), status, headers);
       },
@@ -82,7 +84,14 @@ export function leaseRoutes(
       path: "/leases/:lease_id",
       policy: { access: "gpu:lease" },
       params: id,
-      docs: { tag: "gpu", summary: "One lease", data: leaseSchema },
+      docs: {
+        tag: "gpu",
+        summary: "One lease",
+        description:
+          "`Prefer: wait=N` (at most 60) waits up to N seconds for the grant. A lease that has ended " +
+          "is 404.",
+        data: leaseSchema,
+      },
       async handle({ params, principal, request, connection }) {
         own(principal, params.lease_id);
         const waitS = waitOf(request);
@@ -100,6 +109,7 @@ export function leaseRoutes(
       docs: {
         tag: "gpu",
         summary: "Start a lease's time anew",
+        description: "Send {} to keep its time as it was asked for. Renew it also while it waits.",
         data: leaseSchema,
         exampleBody: { ttl_s: 60 },
       },

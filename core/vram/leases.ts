@@ -81,11 +81,12 @@ const LIGHT_MS = 1_000;
 export function createLeases(options: LeasesOptions): Leases {
   const { devices, clock, ids, heavyMs } = options;
   const entries = new Map<string, Entry>();
+  let closed = false;
 
   function deviceFor(name: string | undefined, mib: number): Device {
     const device = name === undefined ? [...devices.values()][0] : devices.get(name);
     if (!device) {
-      const message = `no device "${name}"; there is ${[...devices.keys()].join(", ")}`;
+      const message = `No device "${name}"; there are: ${[...devices.keys()].join(", ")}`;
       throw new GatewayError("VALIDATION_FAILED", message, {
         details: { errors: [{ field: "/device", message }] },
       });
@@ -117,11 +118,12 @@ export function createLeases(options: LeasesOptions): Leases {
     else if (job) scheduler.withdraw(job);
     place.pinned = false;
     scheduler.absent(place);
-    for (const watcher of entry.watchers) watcher();
+    for (const watcher of [...entry.watchers]) watcher();
   }
 
   return {
     ask({ keyId, name, device: wanted, mib, heavy, pid, ttlMs, priority }) {
+      if (closed) throw new GatewayError("SHUTTING_DOWN");
       if (entries.size >= MAX_LEASES) {
         throw new GatewayError("QUEUE_FULL", `${MAX_LEASES} leases are held or waited for`);
       }
@@ -169,7 +171,8 @@ export function createLeases(options: LeasesOptions): Leases {
     running: () => [...entries.values()].flatMap(({ running }) => running ?? []),
     settled(id, waitMs, signal) {
       const entry = entries.get(id);
-      if (entry?.lease.state !== "waiting") return Promise.resolve(entry?.lease);
+      const isOver = entry?.lease.state !== "waiting" || signal.aborted || closed;
+      if (!entry || isOver) return Promise.resolve(entry?.lease);
       return new Promise((resolve) => {
         const finish = () => {
           clearTimeout(timer);
@@ -205,7 +208,11 @@ export function createLeases(options: LeasesOptions): Leases {
       return true;
     },
     close() {
-      for (const { expiry } of entries.values()) clearTimeout(expiry);
+      closed = true;
+      for (const { expiry, watchers } of entries.values()) {
+        clearTimeout(expiry);
+        for (const watcher of [...watchers]) watcher();
+      }
     },
   };
 }

@@ -7,7 +7,10 @@ import type { BackendPort } from "./ports.ts";
 import type { Roster } from "./roster.ts";
 
 export interface Orphans {
-  /** To be called once for each backend; `isAdopted`: a job of ours takes its work up again. */
+  /**
+   * To be called when the backend can be asked; only the first time counts, for what it computes
+   * later is ours. `isAdopted`: a job of ours takes its work up again.
+   */
   look(backend: BackendPort, isAdopted: boolean): void;
   /** Backends that compute for nobody we know, with the monotonic time of the first look. */
   list(): ReadonlyMap<string, number>;
@@ -26,6 +29,7 @@ const LIMIT_MS = 10 * 60_000;
 
 export function createOrphans({ roster, nowMs, reconsider }: OrphansOptions): Orphans {
   const found = new Map<string, number>();
+  const seen = new Set<string>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
 
   function watch(port: BackendPort, server: Server, sinceMs: number): void {
@@ -44,7 +48,9 @@ export function createOrphans({ roster, nowMs, reconsider }: OrphansOptions): Or
   return {
     look(port, isAdopted) {
       const server = roster.servers.get(port.name);
-      if (!server || isAdopted || !port.usable() || !port.busy()) return;
+      if (seen.has(port.name) || !port.usable()) return;
+      seen.add(port.name);
+      if (!server || isAdopted || !port.busy()) return;
       const sinceMs = nowMs();
       found.set(port.name, sinceMs);
       server.running++;

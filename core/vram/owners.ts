@@ -8,6 +8,8 @@ export interface Owners {
   ownerOf(pid: number): string | undefined;
   /** Whether its processes were looked up after its last change. */
   isCurrent(backend: string): boolean;
+  /** Monotonic milliseconds of its last change; -Infinity when there was none. */
+  changedAtMs(backend: string): number;
   /** A model came or went, or its process did: it may have other processes now. */
   changed(backend: string): void;
   refresh(): Promise<void>;
@@ -31,6 +33,7 @@ export function createOwners({ backends, nowMs, isMeasured, refreshed }: OwnersO
   const known = new Map<string, { readonly pids: readonly number[]; readonly asOfMs: number }>();
   const changes = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let closed = false;
 
   async function look(names: Iterable<string>): Promise<void> {
     await Promise.all(
@@ -50,15 +53,20 @@ export function createOwners({ backends, nowMs, isMeasured, refreshed }: OwnersO
     pids: (backend) => known.get(backend)?.pids ?? [],
     ownerOf: (pid) => [...known].find(([, { pids }]) => pids.includes(pid))?.[0],
     isCurrent,
+    changedAtMs: (backend) => changes.get(backend) ?? -Infinity,
     changed(backend) {
       if (!ports.has(backend)) return;
       changes.set(backend, nowMs());
+      if (closed) return;
       timer ??= setTimeout(() => {
         timer = undefined;
         void look([...ports.keys()].filter((name) => !isCurrent(name))).then(refreshed);
       }, GATHER_MS);
     },
     refresh: () => look(ports.keys()),
-    close: () => clearTimeout(timer),
+    close() {
+      closed = true;
+      clearTimeout(timer);
+    },
   };
 }

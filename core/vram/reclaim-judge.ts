@@ -14,6 +14,8 @@ export interface Usage {
   readonly deviceMiB: number;
   /** Used there by the backend's processes; undefined when they cannot be told apart. */
   readonly ownMiB?: number | undefined;
+  /** The most that the backend can hold: what the processes of no other backend use. */
+  readonly atMostMiB?: number | undefined;
 }
 
 /** What a verb promises. */

@@ -143,6 +143,7 @@ export function createReclaimer(options: ReclaimerOptions): Reclaimer {
     const { backend, signal } = request;
     // Its process is ours, has ended, and nobody answers in its place: with it went its memory.
     if (backend.process && !backend.process.running() && !backend.usable()) return { by: "stop" };
+    if (!backend.process && isGone(request, start, settings.share)) return { by: "stop" };
     let latest = start;
     const fallMiB = () => (start && latest ? { fallMiB: fallOf(start, latest) } : {});
     for (const verb of ladder(request)) {
@@ -237,6 +238,16 @@ export function createReclaimer(options: ReclaimerOptions): Reclaimer {
       };
     },
   };
+}
+
+/**
+ * Whether a server of somebody else's has ended and its memory with it: nobody answers, and what is
+ * used cannot be its models. One that hangs still holds them, and the probe sees that.
+ */
+function isGone(request: ReclaimRequest, start: Usage | undefined, share: number): boolean {
+  if (request.backend.usable() || !start) return false;
+  const mostMiB = start.ownMiB ?? start.atMostMiB ?? start.deviceMiB;
+  return mostMiB < (1 - share) * sizeOf(union(request));
 }
 
 function verbsOf({ free, process }: BackendPort): Verb[] {

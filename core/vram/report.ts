@@ -151,28 +151,29 @@ function jobLeases(device: Device, vram: Vram, { iso, isOrphan }: Surroundings) 
 }
 
 function external(lease: ExternalLease) {
-  return {
-    kind: "external",
-    lease_id: lease.id,
-    name: lease.name,
-    mib: lease.mib,
-    heavy: lease.heavy,
-  };
+  const { lease_id, name, mib, heavy, pid, granted_at: since, expires_at } = leaseToWire(lease);
+  return { kind: "external", lease_id, name, mib, heavy, pid, since, expires_at };
 }
 
-function waitingToWire({ scheduler }: Vram) {
-  return scheduler.view.groups.map(({ size, lines, places, runMs }) => ({
-    jobs: size,
-    first_job_id: lines[0] ? headOf(lines[0]).id : null,
-    keys: new Set(lines.map(({ share }) => share.key)).size,
-    expected_run_ms: Math.round(runMs / size),
-    places: places.map(({ server, model, device, state }) => ({
-      backend: server.name,
-      model,
-      device: device.name,
-      state,
-    })),
-  }));
+function waitingToWire({ scheduler, roster }: Vram) {
+  return scheduler.view.groups.map(({ size, lines, places, runMs }) => {
+    const first = lines[0] ? headOf(lines[0]).id : null;
+    // External leases wait among the jobs, with a place of their own and no backend.
+    const isLease = !places.some(({ server }) => roster.port(server.name));
+    return {
+      jobs: isLease ? 0 : size,
+      first_job_id: isLease ? null : first,
+      lease_id: isLease ? first : null,
+      keys: new Set(lines.map(({ share }) => share.key)).size,
+      expected_run_ms: isLease ? null : Math.round(runMs / size),
+      places: places.map(({ server, model, device, state }) => ({
+        backend: isLease ? null : server.name,
+        model,
+        device: device.name,
+        state,
+      })),
+    };
+  });
 }
 
 export function leaseToWire(lease: ExternalLease) {

@@ -68,13 +68,15 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
         summary: "Unload idle models: of a device, a backend, one model, or until enough is free",
         description:
           "Settles when the memory is measured to be back, or every way has been tried. Models " +
-          "that compute are kept and listed with the reason.",
+          "that compute are kept and listed with the reason. Nothing is locked: the next job loads " +
+          "its model again; POST /leases keeps the memory.",
         exampleBody: { device: "gpu0", mib: 12_000 },
         data: shape.freedSchema,
       },
       async handle({ body, connection }) {
         if (Object.keys(body).length === 0) {
-          const message = "name a device, a backend, a model or mib, or send all: true";
+          const message =
+            'Say what shall leave: a device, a backend, a model or mib; {"all":true} is everything';
           throw new GatewayError("VALIDATION_FAILED", message, {
             details: { errors: [{ field: "", message }] },
           });
@@ -82,7 +84,7 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
         if (body.backend !== undefined) portOf(body.backend);
         if (body.device !== undefined && !vram.devices.has(body.device)) {
           const names = [...vram.devices.keys()].join(", ");
-          throw new GatewayError("NOT_FOUND", `No device "${body.device}"; there is ${names}`);
+          throw new GatewayError("NOT_FOUND", `No device "${body.device}"; there are: ${names}`);
         }
         // A reclaim may climb to the end of a process.
         connection.keepOpen();
@@ -116,6 +118,9 @@ export function vramRoutes(options: VramRoutesOptions): Route[] {
       docs: {
         tag: "gpu",
         summary: "Unload one model; a slash in its name is written %2F",
+        description:
+          "Answers when its memory is measured to be back: 502 RECLAIM_FAILED when it is not, 409 " +
+          "MODEL_IN_USE while jobs compute with it.",
         data: shape.reclaimSchema,
       },
       async handle({ params, connection }) {

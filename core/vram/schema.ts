@@ -29,7 +29,8 @@ const heldSchema = t.Object(
     additionalProperties: true,
     description:
       "Who holds memory beside models. orphan: a job that has ended for its client and whose " +
-      "backend still computes. shadow: a process that nobody here manages.",
+      "backend still computes. shadow: a process that nobody here manages. external: a lease of " +
+      "POST /leases, with name, since and expires_at.",
   },
 );
 
@@ -88,18 +89,19 @@ export const vramSchema = t.Object({
       {
         jobs: t.Integer(),
         first_job_id: nullable(t.String()),
+        lease_id: nullable(t.String({ description: "It is a lease that waits, and no job." })),
         keys: t.Integer(),
-        expected_run_ms: t.Number(),
+        expected_run_ms: nullable(t.Number({ description: "Of a job; null for a lease." })),
         places: t.Array(
           t.Object({
-            backend: t.String(),
-            model: t.String(),
+            backend: nullable(t.String()),
+            model: t.String({ description: "The name of a lease." }),
             device: t.String(),
             state: t.String(),
           }),
         ),
       },
-      { description: "Jobs that can run in the same places." },
+      { description: "Jobs that can run in the same places, or a lease." },
     ),
   ),
   recent: t.Array(
@@ -149,11 +151,16 @@ export const freedSchema = t.Object({
 
 export const freeSchema = t.Object(
   {
-    device: t.Optional(t.String()),
-    backend: t.Optional(t.String()),
-    model: t.Optional(t.String()),
+    device: t.Optional(t.String({ description: "Only what is there." })),
+    backend: t.Optional(t.String({ description: "Only its models." })),
+    model: t.Optional(t.String({ description: "Only this one, as GET /vram names it." })),
     mib: t.Optional(
-      t.Integer({ minimum: 1, description: "Stop when this much is free; everything idle else." }),
+      t.Integer({
+        minimum: 1,
+        description:
+          "MiB that shall be available on the device (available_mib): no more leaves than that " +
+          "takes. Without it, everything idle that is meant.",
+      }),
     ),
     all: t.Optional(t.Literal(true, { description: "Everything idle, on every device." })),
   },

@@ -20,22 +20,27 @@ export function supervisionRoutes(vram: Vram, portOf: (name: string) => BackendP
   const verbs = {
     start: {
       summary: "Start a backend's process; answers when it is ready for work",
+      description:
+        "Clears a `failed` state, too. A start that fails has the end of the server's log in " +
+        "error.details.process.last_lines.",
       run: (process: ProcessPort) => process.start(AbortSignal.timeout(START_LIMIT_MS), "operator"),
       needsIdle: false,
     },
     stop: {
       summary: "Stop a backend's process; answers when nothing of it is left",
+      description: "It is not locked: the next job that needs it starts it again.",
       run: (process: ProcessPort) => process.stop(AbortSignal.timeout(STOP_LIMIT_MS)),
       needsIdle: true,
     },
     restart: {
       summary: "Stop and start a backend's process",
+      description: "Answers when it is ready for work again.",
       run: (process: ProcessPort) => process.restart(AbortSignal.timeout(START_LIMIT_MS)),
       needsIdle: true,
     },
   } as const;
 
-  return Object.entries(verbs).map(([verb, { summary, run, needsIdle }]) =>
+  return Object.entries(verbs).map(([verb, { summary, description, run, needsIdle }]) =>
     route({
       method: "POST",
       path: `/backends/:name/${verb}`,
@@ -44,16 +49,19 @@ export function supervisionRoutes(vram: Vram, portOf: (name: string) => BackendP
       query: t.Object({
         force: t.Optional(
           t.Boolean({
-            description: "Also while it computes: its jobs fail and may be tried again.",
+            description:
+              "Also while it computes: its jobs lose their work and may be tried again, which " +
+              "starts it again.",
           }),
         ),
       }),
-      docs: { tag: "gpu", summary, data: supervisionSchema },
+      docs: { tag: "gpu", summary, description, data: supervisionSchema },
       async handle({ params: { name }, query, connection }) {
         const process = processOf(name);
         const running = vram.roster.servers.get(name)?.running ?? 0;
         if (needsIdle && running > 0 && !query.force) {
-          const message = `${name} computes (jobs: ${running}); wait, or send ?force=true`;
+          const jobs = running === 1 ? "a job" : `${running} jobs`;
+          const message = `${name} runs ${jobs}; wait for the end, or send ?force=true`;
           throw new GatewayError("MODEL_IN_USE", message);
         }
         connection.keepOpen();

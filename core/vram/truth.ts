@@ -133,6 +133,14 @@ export function ownUsedMiB(reading: DeviceReading, pids: readonly number[]): num
   return sum(own.map(({ usedMiB }) => usedMiB));
 }
 
+/** What the others' processes leave of what is used: no more can belong to anybody else. */
+export function leftBesideMiB(reading: DeviceReading, others: readonly number[]): number {
+  const theirs = [...perPid(reading.processes ?? []).values()].filter(
+    ({ pid }) => pid !== null && others.includes(pid),
+  );
+  return Math.max(0, size(reading.usedMiB) - sum(theirs.map(({ usedMiB }) => usedMiB)));
+}
+
 /**
  * What the measurement teaches of sizes. Only from a backend that holds exactly one model, alone
  * with it or with one running job, while nothing comes or goes; and only from its own processes:

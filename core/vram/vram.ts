@@ -5,7 +5,7 @@
 import type { Clock } from "../clock.ts";
 import type { Bus } from "../events/mod.ts";
 import type { Ids } from "../ids.ts";
-import type { Log } from "../log.ts";
+import { type Log, messageOf } from "../log.ts";
 import { type Admission, createAdmission } from "./admission.ts";
 import { beliefsOf } from "./beliefs.ts";
 import type { CostBook } from "./costs/cost-book.ts";
@@ -28,7 +28,7 @@ import { createReclaimer, type Reclaimer } from "./reclaim.ts";
 import { refusalOf } from "./refusal.ts";
 import { createRoster, type Roster } from "./roster.ts";
 import { createScheduler, type Scheduler, type SchedulerSettings } from "./scheduler.ts";
-import { ownUsedMiB } from "./truth.ts";
+import { leftBesideMiB, ownUsedMiB } from "./truth.ts";
 
 export interface VramOptions {
   readonly policy: Policy;
@@ -77,16 +77,26 @@ export function createVram(options: VramOptions): Vram {
   const nowMs = clock.monotonicMs;
   /** Whether each backend's process was last said to be busy. */
   const told = new Map<string, boolean>();
-  /** Backends that were asked what they hold: before that nothing is granted there. */
+  /** Backends that the first look came to. */
   const looked = new Set<string>();
+  /** Those that were asked what they hold since they came up: before that nothing is granted there. */
+  const asked = new Set<string>();
+  /** Those that are being asked. */
+  const looking = new Set<string>();
 
   const admission = createAdmission({
     scheduler: () => scheduler,
     roster: () => roster,
     nowMs,
     isCold: (place) => place.served <= 1 && !roster.port(place.server.name)?.load,
+    wake: (server) => effects.wake(server),
     ended(job, end) {
-      learning.ran(job, end);
+      try {
+        learning.ran(job, end);
+      } catch (error) {
+        // What could not be learned must not keep the memory.
+        log.error("nothing was learned from a job", { error: messageOf(error) });
+      }
       // Its model came with it, perhaps in a process of its own.
       if (job.cold) owners.changed(job.backend);
     },
@@ -101,6 +111,7 @@ export function createVram(options: VramOptions): Vram {
     log,
     bus: options.bus,
     changed,
+    reopened: backendChanged,
     learnLoad: (place, ms) => learning.loaded(place, ms),
   });
   const policy = Object.values(POLICIES).includes(options.policy)
@@ -123,7 +134,9 @@ export function createVram(options: VramOptions): Vram {
       ...effects,
       start(job, place) {
         tellBusy(place.server.name, true);
-        if (!leases.started(job, place)) admission.started(job, place);
+        const isWanted = leases.started(job, place) || admission.started(job, place);
+        // It was given up where that could not be told; its place is free again.
+        if (!isWanted) scheduler.ended({ job, place });
       },
     },
   });
@@ -164,6 +177,8 @@ export function createVram(options: VramOptions): Vram {
     beliefs: (device) => beliefsOf(device, { admission, leases, roster, owners }),
     learned: (fact) => learning.saw(fact),
     owners,
+    found: (place) => admission.found(place),
+    resumed: admission.resumedModel,
     clock,
     log,
   });
@@ -182,7 +197,12 @@ export function createVram(options: VramOptions): Vram {
     const reading = await probe.fresh(signal);
     // Asked anew: after a restart its processes are others.
     const own = [...(await port.pids()), ...owners.pids(port.name)];
-    return { deviceMiB: reading.usedMiB, ownMiB: ownUsedMiB(reading, own) };
+    const others = backends.flatMap(({ name }) => (name === port.name ? [] : owners.pids(name)));
+    return {
+      deviceMiB: reading.usedMiB,
+      ownMiB: ownUsedMiB(reading, own),
+      atMostMiB: leftBesideMiB(reading, others),
+    };
   }
 
   function changed({ server, device }: Place): void {
@@ -208,7 +228,7 @@ export function createVram(options: VramOptions): Vram {
 
   /** Where nothing is measured, whatever the others hold must be known too. */
   function isKnown({ name, device }: BackendPort): boolean {
-    if (!looked.has(name)) return false;
+    if (!asked.has(name)) return false;
     if (inspector.truth(device)) return true;
     return backends.every((other) => other.device !== device || looked.has(other.name));
   }
@@ -216,10 +236,29 @@ export function createVram(options: VramOptions): Vram {
   function backendChanged(): void {
     for (const [name, server] of roster.servers) {
       const port = roster.port(name);
-      server.available = port !== undefined && isKnown(port) && port.usable();
-      if (effects.isClosed(name)) server.available = false;
+      if (!port) continue;
+      if (!port.usable()) asked.delete(name);
+      else if (looked.has(name) && !asked.has(name)) void look(port);
+      server.available = isKnown(port) && port.usable() && !effects.isClosed(name);
     }
     admission.reconsider();
+  }
+
+  /** It may hold models, and compute, since before it could be asked. */
+  async function look(port: BackendPort): Promise<void> {
+    if (looking.has(port.name)) return;
+    looking.add(port.name);
+    await inspector.ask(port).finally(() => looking.delete(port.name));
+    noteLook(port);
+  }
+
+  function noteLook(port: BackendPort): void {
+    looked.add(port.name);
+    if (port.usable()) {
+      asked.add(port.name);
+      orphans.look(port, admission.resumes(port.name));
+    }
+    backendChanged();
   }
 
   const tick = setInterval(() => {
@@ -248,16 +287,15 @@ export function createVram(options: VramOptions): Vram {
     nowMs,
     backendChanged,
     async start() {
-      await inspector.start((port) => {
-        looked.add(port.name);
-        orphans.look(port, admission.resumes(port.name));
-        backendChanged();
-      });
+      await inspector.start(noteLook);
     },
     processEnded(backend) {
       owners.changed(backend);
       for (const place of roster.servers.get(backend)?.places ?? []) {
-        if (place.state === "resident") scheduler.absent(place);
+        if (place.state !== "resident") continue;
+        // What did not leave has left with it, and may come back at once.
+        place.stuckUntilMs = -Infinity;
+        scheduler.absent(place);
       }
     },
     ownerOf: owners.ownerOf,

@@ -9,6 +9,9 @@ import { type DeviceReading, type Probe, ProbeError, type ProbeState } from "./p
 /** The reason of a device that is only declared: the ledger trusts itself. */
 export const NO_PROBE = "no probe";
 
+/** The reason before the first answer. */
+export const NOT_YET = "nothing was measured yet";
+
 export interface CellOptions {
   readonly device: string;
   readonly kind: Probe["kind"];
@@ -32,7 +35,7 @@ interface Waiter {
 }
 
 export function createCell({ device, kind, staleMs, clock, log }: CellOptions): Cell {
-  let newest: ProbeState = { kind: "missing", reason: "nothing was measured yet" };
+  let newest: ProbeState = { kind: "missing", reason: NOT_YET };
   let said: string | undefined;
   let closing: Promise<void> | undefined;
   let source: Parameters<Cell["connect"]>[0] | undefined;

@@ -20,6 +20,7 @@ import {
 import { openSimulated } from "./simulated.ts";
 import { lookIntervalMs, openTool, type ToolSource } from "./tools.ts";
 
+export { NOT_YET } from "./cell.ts";
 export {
   type DeviceProbeSettings,
   type DeviceReading,

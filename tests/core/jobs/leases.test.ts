@@ -367,3 +367,17 @@ describe("work that goes on after it was told to stop", () => {
     expect(stops).toBe(1);
   });
 });
+
+describe("a grant", () => {
+  test("in the turn in which the gateway begins to stop is given back, and the job kept", async () => {
+    const world = open();
+    world.admission.hold();
+    const id = await world.submit();
+    await until(() => world.admission.requests.length === 1);
+    world.admission.open();
+    const drained = world.jobs.drain();
+    await drained;
+    expect(world.admission.released).toEqual([{ jobId: id, end: undefined }]);
+    expect(world.jobs.get(id)?.status).toBe("pending");
+  });
+});

@@ -257,7 +257,14 @@ function createBackend(options: BackendOptions, card: Card): FakeBackend {
   const { name, frees = "model", loads = false, tells = true } = options;
   const calls: string[] = [];
   const held = new Map<string, number>();
-  const fake: FakeBackend = { calls, held, up: true, busy: undefined, port: {} as BackendPort, ended() {} };
+  const fake: FakeBackend = {
+    calls,
+    held,
+    up: true,
+    busy: undefined,
+    port: {} as BackendPort,
+    ended() {},
+  };
   let running = options.process !== true;
   const process: ProcessPort = {
     running: () => running,
