@@ -13,7 +13,8 @@ import {
 } from "./ledger.ts";
 
 export type DeviceShape = Pick<Device, "name" | "limitMiB" | "compute" | "heavyLimit">;
-export type ServerShape = Pick<Server, "name" | "slots" | "frees">;
+export type ServerShape = Pick<Server, "name" | "slots" | "frees"> &
+  Partial<Pick<Server, "loadsAhead">>;
 export type PlaceShape = Pick<Place, "server" | "device" | "model" | "residentMiB" | "loadMs">;
 
 export function newDevice(shape: DeviceShape, index: number): Device {
@@ -36,13 +37,14 @@ export function newDevice(shape: DeviceShape, index: number): Device {
     starts: 0,
     reservation: undefined,
     reserveAfterMs: -Infinity,
+    openEnded: 0,
     heavyUntilMs: 0,
     lightUntilMs: 0,
   };
 }
 
-export function newServer({ name, slots, frees }: ServerShape): Server {
-  return { name, slots, frees, running: 0, available: true, places: [] };
+export function newServer({ name, slots, frees, loadsAhead = true }: ServerShape): Server {
+  return { name, slots, frees, loadsAhead, running: 0, available: true, places: [] };
 }
 
 export function newPlace({ server, device, model, residentMiB, loadMs }: PlaceShape): Place {

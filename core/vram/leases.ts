@@ -116,6 +116,7 @@ export function createLeases(options: LeasesOptions): Leases {
     const scheduler = options.scheduler();
     if (running) scheduler.ended(running);
     else if (job) scheduler.withdraw(job);
+    if (running?.job.heavy) place.device.openEnded--;
     place.pinned = false;
     scheduler.absent(place);
     for (const watcher of [...entry.watchers]) watcher();
@@ -130,7 +131,12 @@ export function createLeases(options: LeasesOptions): Leases {
       const device = deviceFor(wanted, mib);
       const id = ids.uuid();
       const scheduler = options.scheduler();
-      const server = scheduler.addServer({ name: `lease:${id}`, slots: 1, frees: "model" });
+      const server = scheduler.addServer({
+        name: `lease:${id}`,
+        slots: 1,
+        frees: "model",
+        loadsAhead: false,
+      });
       const place = scheduler.addPlace({
         server,
         device,
@@ -200,6 +206,7 @@ export function createLeases(options: LeasesOptions): Leases {
       const entry = entries.get(job.id);
       if (!entry) return false;
       entry.running = { job, place, startedAtMs: clock.monotonicMs() };
+      if (job.heavy) place.device.openEnded++;
       place.pinned = true;
       // Its time begins with the grant.
       expireIn(entry, entry.lease.ttlMs);

@@ -36,6 +36,8 @@ export interface Device {
   reservation: Reservation | undefined;
   /** No other overdue job gets a reservation before this. */
   reserveAfterMs: number;
+  /** Heavy work that ends when somebody says so, at no expected time: external leases. */
+  openEnded: number;
   /** When the running heavy job is expected to end. */
   heavyUntilMs: number;
   /** Until then the running short jobs may be expected to end. */
@@ -50,6 +52,8 @@ export interface Server {
   running: number;
   /** Whether it can work, or be started. */
   available: boolean;
+  /** Whether its models can come before a job does; else what is loaded ahead is on paper only. */
+  readonly loadsAhead: boolean;
   /** What leaves when one of its models is told to: that model, or everything it holds. */
   frees: "model" | "everything";
   readonly places: Place[];

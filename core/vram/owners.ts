@@ -12,7 +12,8 @@ export interface Owners {
   changedAtMs(backend: string): number;
   /** A model came or went, or its process did: it may have other processes now. */
   changed(backend: string): void;
-  refresh(): Promise<void>;
+  /** Looks now, for one backend or for all. */
+  refresh(backend?: string): Promise<void>;
   close(): void;
 }
 
@@ -63,7 +64,7 @@ export function createOwners({ backends, nowMs, isMeasured, refreshed }: OwnersO
         void look([...ports.keys()].filter((name) => !isCurrent(name))).then(refreshed);
       }, GATHER_MS);
     },
-    refresh: () => look(ports.keys()),
+    refresh: (backend) => look(backend === undefined ? ports.keys() : [backend]),
     close() {
       closed = true;
       clearTimeout(timer);

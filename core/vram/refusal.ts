@@ -21,7 +21,16 @@ export function refusalOf(step: Step, nowMs: number): string | undefined {
       return step.place.device.reservation && `${step.place.device.name} is reserved already`;
     case "unreserve":
       return step.device.reservation ? undefined : `${step.device.name} is not reserved`;
+    default:
+      return `next() must give a step or undefined, not ${shown(step)}`;
   }
+}
+
+/** A policy of the operator's may be written in plain JavaScript. */
+function shown(step: unknown): string {
+  if (step instanceof Promise) return "a promise";
+  const kind = typeof step === "object" && step !== null && "kind" in step ? step.kind : undefined;
+  return kind === undefined ? JSON.stringify(step) : `a step of kind ${JSON.stringify(kind)}`;
 }
 
 function refusedLoad(step: Step & { kind: "load" }, nowMs: number): string | undefined {

@@ -44,8 +44,9 @@ export function createRoster(options: RosterOptions): Roster {
   const servers = new Map<string, Server>();
   const places = new Map<string, Place>();
   const groups = new Map<string, Group>();
-  for (const { name, concurrency, frees } of backends) {
-    servers.set(name, scheduler.addServer({ name, slots: concurrency, frees }));
+  for (const { name, concurrency, frees, load } of backends) {
+    const loadsAhead = load !== undefined;
+    servers.set(name, scheduler.addServer({ name, slots: concurrency, frees, loadsAhead }));
   }
 
   function estimate(backend: string, demand: VramCost): Estimate {

@@ -248,7 +248,12 @@ export function createVram(options: VramOptions): Vram {
   async function look(port: BackendPort): Promise<void> {
     if (looking.has(port.name)) return;
     looking.add(port.name);
-    await inspector.ask(port).finally(() => looking.delete(port.name));
+    // It may be another process than before, too.
+    await Promise.all([owners.refresh(port.name), inspector.ask(port)]).finally(() =>
+      looking.delete(port.name),
+    );
+    const device = devices.get(port.device);
+    if (device) inspector.compare(device);
     noteLook(port);
   }
 

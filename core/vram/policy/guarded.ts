@@ -13,13 +13,19 @@ export interface GuardOptions {
 }
 
 const COMPLAIN_EVERY_MS = 10_000;
+const MAX_IDLE_STEPS = 1_000;
 
 export function guarded({ own, instead, refusalOf, complain }: GuardOptions): Policy {
   let complainedAtMs = -Infinity;
+  /** Steps in a row that changed nothing but reservations. */
+  let idleSteps = 0;
 
   function faultOf(view: View): { readonly step?: Step; readonly reason?: string } {
     try {
       const step = own.next(view);
+      const isIdle = step?.kind === "reserve" || step?.kind === "unreserve";
+      idleSteps = isIdle ? idleSteps + 1 : 0;
+      if (idleSteps > MAX_IDLE_STEPS) return { reason: "it reserves and gives up in circles" };
       const reason = step && refusalOf(step, view.nowMs);
       return reason === undefined ? { step } : { reason };
     } catch (error) {
@@ -36,7 +42,10 @@ export function guarded({ own, instead, refusalOf, complain }: GuardOptions): Po
         complainedAtMs = view.nowMs;
         complain(reason);
       }
-      return instead.next(view);
+      const other = instead.next(view);
+      // It gets another chance with the next event.
+      if (other === undefined) idleSteps = 0;
+      return other;
     },
   };
 }

@@ -22,6 +22,8 @@ export function isLoadThinkable(
   if (!job.heavy || outlook.lanes > 0) return needMiB <= outlook.roomMiB;
   // One may come while the lane is taken, into room that nobody else has.
   if (outlook.lanes < 0 || place.device.compute === "lane") return false;
+  // Not on paper, and not for a lane that nobody knows the end of: it would keep others out.
+  if (!place.server.loadsAhead || place.device.openEnded > 0) return false;
   return needMiB <= outlook.freeMiB;
 }
 

@@ -51,6 +51,7 @@ function serveOne(reservation: Reservation, device: Device, nowMs: number): Step
   if (place.state === "absent") {
     // The exclusive lane loads when it is free; else a load may run beside the long job before it.
     if (!mayLoad(place, nowMs)) return undefined;
+    if (!place.server.loadsAhead && !hasLane(place, job.heavy)) return undefined;
     const chosen = victimsFor(reservation, nowMs, hasLane(place, job.heavy));
     return chosen && { kind: "load", job, place, victims: chosen };
   }

@@ -30,12 +30,11 @@ describe("a policy of the operator's", () => {
       return { kind: "reserve", ...firstOf(view), victims: [], overdue: true };
     },
     "that says nonsense": () => ({ kind: "dance" }) as any,
+    "that answers with a promise": (async () => undefined) as any,
+    "that answers with a word": () => "start" as any,
   };
   for (const [what, next] of Object.entries(policies)) {
-    // The guard does not see yet what is no step, and steps that lead nowhere.
-    const isKnownToFail = /circles|nonsense/.test(what);
-    const check = isKnownToFail ? test.failing : test;
-    check(`${what} is stood in for, and every job still gets its turn`, async () => {
+    test(`${what} is stood in for, and every job still gets its turn`, async () => {
       yard = await openYard([{ name: "a" }, { name: "b" }], { policy: { name: "own", next } });
       const jobs = [
         yard.ask({ on: "a", residentMiB: 16_000 }),

@@ -254,6 +254,23 @@ describe("an external lease", () => {
   });
 });
 
+describe("a long job whose lane an external lease holds", () => {
+  test("keeps no memory from short ones meanwhile, loaded ahead or on paper", async () => {
+    const backends = [{ name: "a" }, { name: "b" }, { name: "c", loads: true }];
+    yard = await openYard(backends);
+    const ask = { keyId: "key", name: "game", heavy: true, ttlMs: 60_000, priority: 5 };
+    const { id } = yard.vram.leases.ask({ ...ask, mib: 1_000 });
+    await eventually("granted", () => yard.vram.leases.get(id)?.state === "granted");
+    const paper = yard.ask({ on: "a", residentMiB: 16_000, runMs: 20_000 });
+    const ahead = yard.ask({ on: "c", model: "n", residentMiB: 8_000, runMs: 20_000 });
+    const short = yard.ask({ on: "b", model: "o", residentMiB: 20_000, runMs: 1_000 });
+    await short.settled;
+    expect(short.lease).toBeDefined();
+    expect([paper.lease, ahead.lease]).toEqual([undefined, undefined]);
+    expect(yard.backend("c").calls).toEqual([]);
+  });
+});
+
 describe("what a dead gateway left computing", () => {
   test("keeps its backend's slot until the backend says that it is idle", async () => {
     yard = await openYard([{ name: "a" }], { started: false });
