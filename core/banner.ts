@@ -14,6 +14,7 @@ export interface BannerFacts {
     readonly reason?: string;
     readonly version?: string;
   }[];
+  readonly devices: readonly { readonly name: string; readonly words: string }[];
   /** Whether the first key can be created without a key now. */
   readonly firstKey: { readonly open: boolean; readonly windowMs: number };
   readonly docs: boolean;
@@ -32,6 +33,9 @@ export function banner(facts: BannerFacts): string {
     "",
     backends.length === 0 ? "No backends are configured." : "Backends",
     ...backends.map((backend) => `  ${backend.name.padEnd(width)}  ${condition(backend)}`),
+    "",
+    "GPUs",
+    ...facts.devices.map(({ name, words }) => `  ${name}  ${words}`),
     "",
   ];
   if (firstKey.open) {

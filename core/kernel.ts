@@ -50,7 +50,7 @@ import {
   devicesToWire,
   tellChange,
 } from "./wiring.ts";
-import { phaseOf, policyPath, probeSettings } from "./wiring-gpu.ts";
+import { inWords, phaseOf, policyPath, probeSettings } from "./wiring-gpu.ts";
 
 export interface KernelOptions {
   readonly configPath: string;
@@ -67,6 +67,8 @@ export interface Kernel {
   readonly auth: Auth;
   readonly config: GatewayConfig;
   readonly log: Log;
+  /** How each device is measured, in words. */
+  readonly devices: readonly { readonly name: string; readonly words: string }[];
   /** Every mounted route. */
   readonly routes: readonly Route[];
   /** Drains and stops; settles when everything is closed. */
@@ -306,6 +308,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     config,
     log,
     routes,
+    devices: inWords(vram),
     async stop() {
       const drained = jobs.drain();
       sockets.close(1012, "the gateway is stopping");

@@ -98,9 +98,10 @@ function isOwn(error: unknown): boolean {
   return frames.some((line) => !line.includes(join(OWN_CODE, "sdk")));
 }
 
-function factsOf({ url, folder, host, auth, config }: Kernel) {
+function factsOf({ url, folder, host, auth, config, devices }: Kernel) {
   return {
     url,
+    devices,
     folder,
     configPath: path,
     docs: config.http.docs,

@@ -16,6 +16,7 @@ import type {
   DeviceSettings,
   ProcessPort,
   SchedulerSettings,
+  Vram,
 } from "./vram/mod.ts";
 
 type Process = NonNullable<BackendConfig["process"]>;
@@ -202,4 +203,22 @@ export const COST_DEFAULTS = {
 export function policyPath({ vram }: GatewayConfig, configPath: string): string {
   const { policy } = vram;
   return policy.startsWith(".") ? resolve(dirname(configPath), policy) : policy;
+}
+
+/** What is known of each device, for the start message. */
+export function inWords({ devices, probes }: Pick<Vram, "devices" | "probes">) {
+  return [...devices.values()].map(({ name, limitMiB }) => {
+    const probe = probes.get(name);
+    const state = probe?.state();
+    if (state?.kind === "reading") {
+      const { product = "a device", totalMiB } = state.reading;
+      const size = totalMiB.toLocaleString("en-US");
+      return { name, words: `${product}, ${size} MiB, measured by ${probe?.kind}` };
+    }
+    const size = Number.isFinite(limitMiB)
+      ? `${limitMiB.toLocaleString("en-US")} MiB to use, as configured`
+      : "size unknown, so one job at a time; set memory_mib";
+    const why = probe?.kind === "declared" ? "no probe" : (state?.reason ?? "no probe");
+    return { name, words: `not measured (${why}); ${size}` };
+  });
 }

@@ -24,7 +24,10 @@ export const requestSchema = t.Object({
     t.Integer({ minimum: 0, maximum: 9, description: "9 goes first; 5 when absent." }),
   ),
   start_by: t.Optional(
-    t.String({ format: "date-time", description: "Fail with QUEUE_TIMEOUT when not begun then." }),
+    t.String({
+      format: "date-time",
+      description: "Fail with QUEUE_TIMEOUT when not begun by then; ISO 8601.",
+    }),
   ),
   timeout_ms: t.Optional(
     t.Integer({ minimum: 1, description: "Longest run of one attempt; it is not repeated." }),
@@ -185,7 +188,9 @@ function infeasible(short: Shortage): GatewayError {
   const message =
     `${short.neededMiB} MiB are needed and ${short.device} has ${short.availableMiB} MiB: ` +
     `${short.neededMiB - short.availableMiB} MiB too much`;
-  return new GatewayError("INFEASIBLE_VRAM", message, { details: { ...short } });
+  const { device, neededMiB, availableMiB } = short;
+  const details = { device, needed_mib: neededMiB, available_mib: availableMiB };
+  return new GatewayError("INFEASIBLE_VRAM", message, { details });
 }
 
 /** The part of a body that every request may have, whatever the capability. */

@@ -100,7 +100,21 @@ async function makeDocument(routes: readonly Route[], info: Description): Promis
     app.route(entry.method, entry.path, () => "", { detail: operation(entry) as never });
   }
   const answer = await app.handle(new Request(`http://localhost${DOCUMENT}`));
-  return answer.json();
+  return withParameters(await answer.json(), routes);
+}
+
+/** Where a path has parameters the generator keeps those and drops the query. */
+function withParameters(
+  document: { paths: Record<string, Record<string, { parameters?: unknown }>> },
+  routes: readonly Route[],
+) {
+  for (const entry of routes) {
+    const path = entry.path.replace(/:(\w+)/g, "{$1}");
+    const found = document.paths[path]?.[entry.method.toLowerCase()];
+    const { parameters } = operation(entry);
+    if (found && parameters.length > 0) found.parameters = parameters;
+  }
+  return document;
 }
 
 function operation(entry: Route) {

@@ -1,7 +1,9 @@
 /** A request for work: what the host makes of it, and what becomes of it in a job. */
+
 import type { TSchema } from "@sinclair/typebox";
 import type { KeyLimits, Principal } from "../auth/principal.ts";
 import type { Scope } from "../auth/scopes.ts";
+import { GatewayError } from "../errors.ts";
 import type { Work } from "./jobs.ts";
 import type { Choices } from "./ports.ts";
 
@@ -50,6 +52,12 @@ export function workOf(
   nowMs: number,
 ): Omit<Work, "keyId" | "priority"> {
   const startBy = resolved.startBy === undefined ? undefined : Date.parse(resolved.startBy);
+  if (startBy !== undefined && startBy <= nowMs) {
+    const message = `${resolved.startBy} has passed: the job could never start by then`;
+    throw new GatewayError("VALIDATION_FAILED", message, {
+      details: { errors: [{ field: "/start_by", message }] },
+    });
+  }
   return {
     capability,
     choices: resolved.choices,

@@ -89,6 +89,8 @@ export function createInspector(options: InspectorOptions): Inspector {
     const sparedMiB = reading.totalMiB - (settings[device.name]?.memoryMiB ?? reading.totalMiB);
     const foreignMiB = Math.max(0, truth.foreignMiB - Math.max(0, sparedMiB));
     if (limitMiB === device.limitMiB && foreignMiB === device.foreignMiB) return;
+    // Its size was unknown until now: from here on it can be shared.
+    if (device.limitMiB === Infinity && limitMiB !== Infinity) device.compute = "shared";
     device.limitMiB = limitMiB;
     device.foreignMiB = foreignMiB;
     scheduler.reconsider();

@@ -75,8 +75,13 @@ interface Entry {
 
 /** Leases that wait or are held, of everyone. */
 const MAX_LEASES = 1_000;
-/** Expected run of a lease that is not heavy: it is handed out soon, whatever it does with it. */
-const LIGHT_MS = 1_000;
+/**
+ * Expected run of a lease that is not heavy: it is handed out soon, and no long job lets it finish
+ * first, whatever it does with it.
+ */
+const LIGHT_MS = 1;
+/** Of one key. */
+const MAX_OWN_LEASES = 32;
 
 export function createLeases(options: LeasesOptions): Leases {
   const { devices, clock, ids, heavyMs } = options;
@@ -127,6 +132,10 @@ export function createLeases(options: LeasesOptions): Leases {
       if (closed) throw new GatewayError("SHUTTING_DOWN");
       if (entries.size >= MAX_LEASES) {
         throw new GatewayError("QUEUE_FULL", `${MAX_LEASES} leases are held or waited for`);
+      }
+      const own = [...entries.values()].filter(({ lease }) => lease.keyId === keyId).length;
+      if (own >= MAX_OWN_LEASES) {
+        throw new GatewayError("QUOTA_EXCEEDED", `This key has ${own} leases, which is its limit`);
       }
       const device = deviceFor(wanted, mib);
       const id = ids.uuid();

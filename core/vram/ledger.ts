@@ -13,7 +13,7 @@ export interface Device {
   /** MiB of processes that nobody here manages, as far as the probe tells. */
   foreignMiB: number;
   /** lane: one thing at a time, a job or a load. shared: residents compute side by side. */
-  readonly compute: "shared" | "lane";
+  compute: "shared" | "lane";
   /** Heavy jobs that may compute at once. */
   readonly heavyLimit: number;
   /** Resident, loading and leaving models, and the working memory of running jobs. */

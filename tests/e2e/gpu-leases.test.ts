@@ -176,7 +176,7 @@ describe(`leases on ${RUNTIME}`, () => {
   test("a light one computes beside heavy work, a heavy one does not", async () => {
     await yard.ask("painter", "GET", "/health").catch(() => undefined);
     const { data: light } = await ask({ mib: 1_024, heavy: false });
-    const { data: heavy } = await ask({ mib: 1_024, heavy: true });
+    const { data: heavy } = await ask({ mib: 1_024, heavy: true }, 5);
     const { data: second } = await ask({ mib: 1_024, heavy: true });
     expect([light.status, heavy.status, second.status]).toEqual(["granted", "granted", "waiting"]);
     expect((await device()).heavy).toEqual({ running: 1, limit: 1 });

@@ -169,7 +169,7 @@ describe("a request that names no backend", () => {
     expect(await names()).toEqual(["b"]);
     expect(await refused({ backend: "a" })).toMatchObject({
       code: "INFEASIBLE_VRAM",
-      details: { device: "a", neededMiB: 2_000, availableMiB: DEVICE_MIB },
+      details: { device: "a", needed_mib: 2_000, available_mib: DEVICE_MIB },
     });
   });
 

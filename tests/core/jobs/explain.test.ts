@@ -133,7 +133,7 @@ describe("?dry_run=true", () => {
   });
 
   test("answers that a request can never fit, with the reason", async () => {
-    const details = { device: "gpu0", neededMiB: 2, availableMiB: 1 };
+    const details = { device: "gpu0", needed_mib: 2, available_mib: 1 };
     const { call, asked } = open({
       resolve: () => Promise.reject(new GatewayError("INFEASIBLE_VRAM", "too much", { details })),
     });
