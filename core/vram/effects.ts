@@ -10,8 +10,8 @@ import { type Log, messageOf } from "../log.ts";
 import type { Admission } from "./admission.ts";
 import type { Place, Server } from "./ledger.ts";
 import type { BackendPort, ProcessPort } from "./ports.ts";
-import type { Reclaimer, ReclaimResult } from "./reclaim.ts";
-import { within } from "./reclaim-limits.ts";
+import { within } from "./reclaim/limits.ts";
+import type { Reclaimer, ReclaimResult } from "./reclaim/reclaim.ts";
 import type { Roster } from "./roster.ts";
 import type { Effects, Scheduler } from "./scheduler.ts";
 

@@ -4,7 +4,7 @@ import type { ModelEffects } from "./effects.ts";
 import type { Device, Place } from "./ledger.ts";
 import { freeMiB } from "./ledger.ts";
 import { isIdle } from "./policy/fits.ts";
-import type { Reclaimer, ReclaimResult } from "./reclaim.ts";
+import type { Reclaimer, ReclaimResult } from "./reclaim/reclaim.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
 

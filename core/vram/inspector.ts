@@ -9,7 +9,7 @@ import type { Device, Place } from "./ledger.ts";
 import type { Owners } from "./owners.ts";
 import type { BackendPort } from "./ports.ts";
 import { type DeviceReading, NOT_YET, type Probe } from "./probes/mod.ts";
-import { within } from "./reclaim-limits.ts";
+import { within } from "./reclaim/limits.ts";
 import type { Roster } from "./roster.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { type Belief, type Fact, learn, reconcile, type Truth } from "./truth.ts";

@@ -1,11 +1,11 @@
 /** The port of the jobs: leases, why a job waits, and what would become of one that is not sent. */
 import { GatewayError } from "../errors.ts";
 import type { Admission, LeaseRequest } from "./admission.ts";
-import { explain, type Scene, waitReason } from "./explain.ts";
-import { whereOf } from "./explain-obstacle.ts";
-import type { Where } from "./explain-waits.ts";
-import { dryRun, explanationToWire } from "./explain-wire.ts";
-import { type Forecast, forecast, type WhatIf } from "./forecast.ts";
+import { explain, type Scene, waitReason } from "./explain/explain.ts";
+import { whereOf } from "./explain/obstacle.ts";
+import type { Where } from "./explain/waits.ts";
+import { dryRun, explanationToWire } from "./explain/wire.ts";
+import { type Forecast, forecast, type WhatIf } from "./forecast/forecast.ts";
 import { freeMiB, type Place } from "./ledger.ts";
 import { chooseVictims, keepValue } from "./policy/victims.ts";
 import type { Choice } from "./roster.ts";

@@ -24,7 +24,7 @@ import type { Policy } from "./policy/policy.ts";
 import type { BackendPort } from "./ports.ts";
 import type { Probe } from "./probes/mod.ts";
 import { createRecent, type Recent } from "./recent.ts";
-import { createReclaimer, type Reclaimer } from "./reclaim.ts";
+import { createReclaimer, type Reclaimer } from "./reclaim/reclaim.ts";
 import { refusalOf } from "./refusal.ts";
 import { createRoster, type Roster } from "./roster.ts";
 import { createScheduler, type Scheduler, type SchedulerSettings } from "./scheduler.ts";

@@ -52,7 +52,7 @@ describe("docs/api.md", () => {
   });
 
   test("names every reason for which a job waits, and no other", () => {
-    const declared = textOf("core/vram/explain-waits.ts").matchAll(/readonly kind: "(\w+)"/g);
+    const declared = textOf("core/vram/explain/waits.ts").matchAll(/readonly kind: "(\w+)"/g);
     const reasons = new Set([...declared].map(([, kind = ""]) => kind));
     expect(reasons.size).toBeGreaterThan(10);
     // A pause and the moment before the start are no matter of devices.

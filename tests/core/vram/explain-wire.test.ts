@@ -1,8 +1,8 @@
 /** What the routes answer: explanations and dry runs on the wire, always JSON, never a guess. */
 import { describe, expect, test } from "bun:test";
-import { explain } from "../../../core/vram/explain.ts";
-import { dryRun, etaOf, explanationToWire } from "../../../core/vram/explain-wire.ts";
-import { type Forecast, forecast } from "../../../core/vram/forecast.ts";
+import { explain } from "../../../core/vram/explain/explain.ts";
+import { dryRun, etaOf, explanationToWire } from "../../../core/vram/explain/wire.ts";
+import { type Forecast, forecast } from "../../../core/vram/forecast/forecast.ts";
 import { createWorld, type Model, type World } from "./forecast-world.ts";
 
 const image: Model = { name: "image", residentMiB: 9728, loadMs: 12_000, runMs: 14_000 };

@@ -1,7 +1,7 @@
 /** Why a job waits: each reason in a world that has it, and what the wire says of it. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type ExplainInput, explain, waitReason } from "../../../core/vram/explain.ts";
+import { type ExplainInput, explain, waitReason } from "../../../core/vram/explain/explain.ts";
 import type { Waiting } from "../../../core/vram/ledger.ts";
 import { fair } from "../../../core/vram/policy/fair.ts";
 import { createWorld, dump, type Model, type World } from "./forecast-world.ts";

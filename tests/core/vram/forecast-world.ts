@@ -2,7 +2,7 @@
  * A small world for the scheduler: devices and servers on a virtual clock, with durations that are
  * exactly as given. It is written apart from the forecast's own, so that each checks the other.
  */
-import type { RunningJob } from "../../../core/vram/forecast.ts";
+import type { RunningJob } from "../../../core/vram/forecast/forecast.ts";
 import type { Device, Group, Place, Server, Waiting } from "../../../core/vram/ledger.ts";
 import { fair } from "../../../core/vram/policy/fair.ts";
 import type { Policy } from "../../../core/vram/policy/policy.ts";

@@ -6,7 +6,7 @@ import {
   type ForecastInput,
   forecast,
   restFromSamples,
-} from "../../../core/vram/forecast.ts";
+} from "../../../core/vram/forecast/forecast.ts";
 import { exclusive } from "../../../core/vram/policy/exclusive.ts";
 import { fair } from "../../../core/vram/policy/fair.ts";
 import { fifo } from "../../../core/vram/policy/fifo.ts";

@@ -13,7 +13,7 @@ import {
   type ReclaimResult,
   type ReclaimSettings,
   type Usage,
-} from "../../../core/vram/reclaim.ts";
+} from "../../../core/vram/reclaim/reclaim.ts";
 
 /** Short waits; everything else as in operation. */
 export const QUICK: Partial<ReclaimSettings> = {

@@ -2,7 +2,11 @@
  * Why a job waits: what it waits for, each place where it could run with what stands against it,
  * its place in the order of dispatch, and when it may start. Pure; the live ledger is only read.
  */
-import { type Obstacle, obstacleOf, type Scene, whereOf } from "./explain-obstacle.ts";
+
+import type { Forecast } from "../forecast/input.ts";
+import type { Place, Waiting } from "../ledger.ts";
+import type { View } from "../policy/policy.ts";
+import { type Obstacle, obstacleOf, type Scene, whereOf } from "./obstacle.ts";
 import {
   aheadOf,
   leastUsedMs,
@@ -11,15 +15,12 @@ import {
   scoreOf,
   setupMsOf,
   shareLimitMs,
-} from "./explain-order.ts";
-import { sentenceOf, type WaitReason, type WaitsFor, type Where } from "./explain-waits.ts";
-import type { Forecast } from "./forecast-input.ts";
-import type { Place, Waiting } from "./ledger.ts";
-import type { View } from "./policy/policy.ts";
+} from "./order.ts";
+import { sentenceOf, type WaitReason, type WaitsFor, type Where } from "./waits.ts";
 
-export type { Scene } from "./explain-obstacle.ts";
-export type { OrdersBy } from "./explain-order.ts";
-export type { Busy, Leaver, WaitReason, WaitsFor } from "./explain-waits.ts";
+export type { Scene } from "./obstacle.ts";
+export type { OrdersBy } from "./order.ts";
+export type { Busy, Leaver, WaitReason, WaitsFor } from "./waits.ts";
 
 export interface ExplainInput extends Scene {
   readonly view: View;

@@ -2,11 +2,12 @@
  * Whether a job could run in one place now, and what stands against it. Only facts of the ledger:
  * what the policy prefers is looked at afterwards.
  */
-import type { Busy, Leaver, WaitsFor, Where } from "./explain-waits.ts";
-import type { RunningJob } from "./forecast-input.ts";
-import { freeMiB, type Place, physicalMiB, type Waiting } from "./ledger.ts";
-import { hasLane, isFresh, isIdle, pending } from "./policy/fits.ts";
-import { chooseVictims, keepValue } from "./policy/victims.ts";
+
+import type { RunningJob } from "../forecast/input.ts";
+import { freeMiB, type Place, physicalMiB, type Waiting } from "../ledger.ts";
+import { hasLane, isFresh, isIdle, pending } from "../policy/fits.ts";
+import { chooseVictims, keepValue } from "../policy/victims.ts";
+import type { Busy, Leaver, WaitsFor, Where } from "./waits.ts";
 
 /** What is known beside the ledger. */
 export interface Scene {

@@ -2,8 +2,8 @@
  * A second ledger, equal to the live one, under a scheduler of its own: what happens to it happens
  * to nobody. Every device, place, group, line and share is made anew; the live ones are only read.
  */
-import type { Device, Group, Line, Place, Server, Share, Waiting } from "./ledger.ts";
-import type { Policy, View } from "./policy/policy.ts";
+import type { Device, Group, Line, Place, Server, Share, Waiting } from "../ledger.ts";
+import type { Policy, View } from "../policy/policy.ts";
 import {
   type Arrival,
   createScheduler,
@@ -11,7 +11,7 @@ import {
   type Running,
   type Scheduler,
   type SchedulerSettings,
-} from "./scheduler.ts";
+} from "../scheduler.ts";
 
 export interface CopyInput {
   readonly view: View;

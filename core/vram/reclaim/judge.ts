@@ -3,10 +3,10 @@
  * nothing is measured, or so little is expected or used that a measurement says nothing, the verb's
  * word is held against what the backend says it still holds, and taken when it cannot say.
  */
-import type { Clock } from "../clock.ts";
-import type { BackendPort } from "./ports.ts";
-import { pause, type ReclaimSettings, within } from "./reclaim-limits.ts";
-import type { Verb } from "./reclaim-trust.ts";
+import type { Clock } from "../../clock.ts";
+import type { BackendPort } from "../ports.ts";
+import { pause, type ReclaimSettings, within } from "./limits.ts";
+import type { Verb } from "./trust.ts";
 
 /** What was measured at one moment. */
 export interface Usage {

@@ -16,21 +16,21 @@
  * - Every load succeeds, every victim leaves, no job gives up its place, nobody else takes memory,
  *   and a backend that is down stays down.
  */
-import { obstacleOf } from "./explain-obstacle.ts";
-import { sentenceOf } from "./explain-waits.ts";
-import { type Happening, placeOf } from "./forecast-clock.ts";
-import { begin, type Course, type Move } from "./forecast-course.ts";
-import type { Forecast, ForecastInput, ForecastMove } from "./forecast-input.ts";
-import type { Device, Place, Server, Waiting } from "./ledger.ts";
+import { obstacleOf } from "../explain/obstacle.ts";
+import { sentenceOf } from "../explain/waits.ts";
+import type { Device, Place, Server, Waiting } from "../ledger.ts";
+import { type Happening, placeOf } from "./clock.ts";
+import { begin, type Course, type Move } from "./course.ts";
+import type { Forecast, ForecastInput, ForecastMove } from "./input.ts";
 
-export type { Sharing } from "./forecast-clock.ts";
+export type { Sharing } from "./clock.ts";
 export type {
   Forecast,
   ForecastInput,
   ForecastMove,
   RunningJob,
   WhatIf,
-} from "./forecast-input.ts";
+} from "./input.ts";
 
 /** It gives up after this many happenings per waiting or running job, and some more. */
 const STEPS_PER_JOB = 8;

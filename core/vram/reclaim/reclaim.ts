@@ -10,22 +10,22 @@
  * and the start is paid by the next job, if one ever comes. A restart frees nothing where the server
  * comes up with its model; that is seen, and after two times it is demoted.
  *
- * - reclaim-judge.ts: whether a verb did what it says.
- * - reclaim-trust.ts: the verbs that lied, and for how long that counts.
- * - reclaim-turns.ts: who reclaims at the same time.
- * - reclaim-limits.ts: every limit, and where it is from.
+ * - judge.ts: whether a verb did what it says.
+ * - trust.ts: the verbs that lied, and for how long that counts.
+ * - turns.ts: who reclaims at the same time.
+ * - limits.ts: every limit, and where it is from.
  */
-import type { Clock } from "../clock.ts";
-import { type Log, messageOf } from "../log.ts";
-import type { BackendPort } from "./ports.ts";
-import { type Claim, createJudge, fallOf, type Judge, type Usage } from "./reclaim-judge.ts";
-import { RECLAIM_SETTINGS, type ReclaimSettings, within } from "./reclaim-limits.ts";
-import { createTrust, type Demotion, type Verb } from "./reclaim-trust.ts";
-import { createTurns } from "./reclaim-turns.ts";
+import type { Clock } from "../../clock.ts";
+import { type Log, messageOf } from "../../log.ts";
+import type { BackendPort } from "../ports.ts";
+import { type Claim, createJudge, fallOf, type Judge, type Usage } from "./judge.ts";
+import { RECLAIM_SETTINGS, type ReclaimSettings, within } from "./limits.ts";
+import { createTrust, type Demotion, type Verb } from "./trust.ts";
+import { createTurns } from "./turns.ts";
 
-export type { Usage } from "./reclaim-judge.ts";
-export type { ReclaimSettings } from "./reclaim-limits.ts";
-export type { Demotion, Verb } from "./reclaim-trust.ts";
+export type { Usage } from "./judge.ts";
+export type { ReclaimSettings } from "./limits.ts";
+export type { Demotion, Verb } from "./trust.ts";
 
 export interface HeldModel {
   readonly model: string;

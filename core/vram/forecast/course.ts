@@ -1,10 +1,11 @@
 /** How a forecast begins: the copy with all that is under way, and what its effects set going. */
-import { createVirtualDevices, type VirtualDevices } from "./forecast-clock.ts";
-import { copyLedger, type LedgerCopy } from "./forecast-copy.ts";
-import type { ForecastInput, RunningJob } from "./forecast-input.ts";
-import type { Place, Waiting } from "./ledger.ts";
-import type { Step } from "./policy/policy.ts";
-import type { Running } from "./scheduler.ts";
+
+import type { Place, Waiting } from "../ledger.ts";
+import type { Step } from "../policy/policy.ts";
+import type { Running } from "../scheduler.ts";
+import { createVirtualDevices, type VirtualDevices } from "./clock.ts";
+import { copyLedger, type LedgerCopy } from "./copy.ts";
+import type { ForecastInput, RunningJob } from "./input.ts";
 
 export interface Move {
   readonly place: Place;

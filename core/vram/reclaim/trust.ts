@@ -4,7 +4,7 @@
  * anything. After two lies in a row it is demoted: it is tried only when no other verb is left,
  * until it is seen to work there, or until 30 minutes have passed since its last lie.
  */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../../clock.ts";
 
 export type Verb = "free" | "restart" | "stop";
 

@@ -2,8 +2,8 @@
  * The devices of a forecast on its own clock: what runs, loads and leaves, and what of it ends
  * next. Jobs on one device share its compute in equal parts; what has no known end goes on.
  */
-import type { Device, Place, Server } from "./ledger.ts";
-import type { Running } from "./scheduler.ts";
+import type { Device, Place, Server } from "../ledger.ts";
+import type { Running } from "../scheduler.ts";
 
 export type Happening =
   | { readonly kind: "ended"; readonly running: Running }

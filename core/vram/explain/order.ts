@@ -2,8 +2,8 @@
  * Who goes before whom, without looking ahead: by the fair policy's batch ratio, or by arrival.
  * Cheap enough for every row of a list: it looks at groups and lines, never at single jobs.
  */
-import type { Device, Group, Line, Place, Server, Waiting } from "./ledger.ts";
-import type { View } from "./policy/policy.ts";
+import type { Device, Group, Line, Place, Server, Waiting } from "../ledger.ts";
+import type { View } from "../policy/policy.ts";
 
 /** What the policy in force orders by, near enough. */
 export type OrdersBy = "batch" | "arrival";

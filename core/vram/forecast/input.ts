@@ -1,8 +1,9 @@
 /** What a forecast is asked, and what it answers. */
-import type { Sharing } from "./forecast-clock.ts";
-import type { Group, Place, Waiting } from "./ledger.ts";
-import type { Policy, View } from "./policy/policy.ts";
-import type { Running, SchedulerSettings } from "./scheduler.ts";
+
+import type { Group, Place, Waiting } from "../ledger.ts";
+import type { Policy, View } from "../policy/policy.ts";
+import type { Running, SchedulerSettings } from "../scheduler.ts";
+import type { Sharing } from "./clock.ts";
 
 /** A job that computes now. */
 export interface RunningJob extends Running {

@@ -1,7 +1,8 @@
 /** What `GET /jobs/{id}/explain` and `?dry_run=true` answer, in the words of the wire. */
+
+import type { Forecast, ForecastMove } from "../forecast/input.ts";
 import type { Explanation, PlaceExplanation } from "./explain.ts";
-import type { Leaver, WaitsFor, Where } from "./explain-waits.ts";
-import type { Forecast, ForecastMove } from "./forecast-input.ts";
+import type { Leaver, WaitsFor, Where } from "./waits.ts";
 
 /** From now, in milliseconds. */
 export interface Moment {
