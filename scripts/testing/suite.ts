@@ -41,6 +41,7 @@ export async function runSuite({
     "test",
     // Ends gateways and fakes that a killed run leaves behind.
     "--no-orphans",
+    "--preload=./tests/preload.ts",
     "--dots",
     `--timeout=${TEST_LIMIT_MS}`,
     "--reporter=junit",
