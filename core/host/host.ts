@@ -1,5 +1,5 @@
 /** Loads the configured backends and keeps watch over them. */
-import { sep } from "node:path";
+import { join, sep } from "node:path";
 import type { TProperties } from "@sinclair/typebox";
 import type { Clock } from "../clock.ts";
 import type { BackendConfig, GatewayConfig, LoadedConfig, Problem } from "../config/mod.ts";
@@ -148,6 +148,8 @@ async function open(
     http,
     log: backendLog,
     call: <T>(capability: string, input: unknown) => call(keyId, capability, input) as Promise<T>,
+    folder: join(loaded.config.storage.folder, "work", name),
+    owns: () => () => {},
   });
   const backend = createBackend({ ...common, plugin: literal, settings, context });
   const { problems, warnings } = checked;

@@ -98,6 +98,9 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
       if (over || signal.aborted) return;
       if (previews.put(id, { image, mediaType })) preview.push(mediaType);
     },
+    async file({ artifact_id }) {
+      throw new GatewayError("NOT_FOUND", `There is no file ${artifact_id}`);
+    },
     async artifact(body, options) {
       active();
       signal.throwIfAborted();

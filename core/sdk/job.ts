@@ -18,10 +18,30 @@ export interface Job<Input = unknown> {
   preview(image: Uint8Array, mediaType: string): void;
   /** Stores an output that outlives the backend. Throws BACKEND_BAD_OUTPUT when it is empty. */
   artifact(body: ArtifactBody, options: ArtifactOptions): Promise<Artifact>;
+  /**
+   * A file of the request, by the reference that stands in `input`. Throws BACKEND_REJECTED when
+   * it is not there any more.
+   */
+  file(reference: FileReference): Promise<InputFile>;
   /** Runs `work` once per job: after a restart the stored result (JSON) is returned instead. */
   step<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** Registers how to stop the backend's side of this job; called at most once, on abort. */
   onCancel(stop: () => Promise<unknown>): void;
+}
+
+/** How a file stands in a job's input; see `inputs.file`. */
+export interface FileReference {
+  readonly artifact_id: string;
+}
+
+/** A file that a client sent, or an earlier output. The name is the client's: not for a path. */
+export interface InputFile {
+  readonly name: string;
+  /** Found in the bytes. */
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+  /** As often as wanted. */
+  blob(): Promise<Blob>;
 }
 
 export type ArtifactBody = Blob | Response | ReadableStream<Uint8Array> | Uint8Array;
@@ -31,6 +51,8 @@ export interface ArtifactOptions {
   readonly name: string;
   /** What the backend claims; the stored type is sniffed from the bytes where that is possible. */
   readonly mediaType?: string;
+  /** A `preview` shows what the output is: a poster, a waveform; `output` unless said. */
+  readonly role?: "output" | "preview";
   /** JSON for the client: seed, duration_seconds, width, … */
   readonly metadata?: Record<string, unknown>;
 }

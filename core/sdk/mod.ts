@@ -4,6 +4,7 @@
  */
 export { type Static, Type as t } from "@sinclair/typebox";
 export { BackendError, type BackendErrorCode, type BackendErrorOptions } from "./errors.ts";
+export { AUDIO_FORMATS, type AudioFormat } from "./formats.ts";
 export type {
   BackendSocket,
   HttpClient,
@@ -12,7 +13,14 @@ export type {
   RequestOptions,
 } from "./http.ts";
 export * as inputs from "./inputs.ts";
-export type { Artifact, ArtifactBody, ArtifactOptions, Job } from "./job.ts";
+export type {
+  Artifact,
+  ArtifactBody,
+  ArtifactOptions,
+  FileReference,
+  InputFile,
+  Job,
+} from "./job.ts";
 export { ndjson } from "./ndjson.ts";
 export { editDistance, nearest } from "./nearest.ts";
 export type {
@@ -27,6 +35,7 @@ export type {
   Plugin,
   Resident,
   Route,
+  Transport,
   VramCost,
 } from "./plugin.ts";
 export { API_VERSION, definePlugin } from "./plugin.ts";

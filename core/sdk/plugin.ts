@@ -5,6 +5,7 @@
  * (config schema, capabilities, VRAM cost) before any backend is reachable.
  */
 import type { Static, TObject, TProperties, TSchema } from "@sinclair/typebox";
+import type { AudioFormat } from "./formats.ts";
 import type { HttpClient } from "./http.ts";
 import type { Job } from "./job.ts";
 
@@ -67,6 +68,13 @@ export interface Context<Config> {
   readonly log: Logger;
   /** Asks another backend for a capability listed in `uses`; it queues and leases like any job. */
   call<T>(capability: string, input: unknown): Promise<T>;
+  /** A folder of this backend's own that outlives the gateway, for what its jobs work on. */
+  readonly folder: string;
+  /**
+   * A process that computes for this backend, with its descendants: what they hold on the device
+   * counts as this backend's. The returned function ends that; the end of the process does too.
+   */
+  owns(pid: number): () => void;
 }
 
 export type Method = "GET" | "POST" | "DELETE";
@@ -84,6 +92,18 @@ export interface Capability<Config, Input extends TSchema> {
   readonly restricted?: Readonly<Record<string, string>>;
   /** After a gateway restart: pick the work up through `job.step`, or start over (the default). */
   readonly restart?: "resume" | "rerun";
+  /**
+   * Names of the fields of `input` that a backend with these settings has a use for; all unless
+   * said. A request with another field goes to a backend that takes it, or is refused. Pure.
+   */
+  takes?(config: Config): readonly string[];
+  /** Audio formats that the backend itself makes, its usual one first; only wav unless said. */
+  readonly formats?: readonly AudioFormat[];
+  /**
+   * What the field `options` may hold, as the server itself declares it; kept for a minute. Without
+   * it `options` is not taken, unless `input` has a schema of its own for it.
+   */
+  options?(ctx: Context<Config>, signal: AbortSignal): Promise<TProperties>;
   /** What the schema cannot say: why this request can never work, or undefined. Answers 422. */
   check?(input: Static<Input>, config: Config): string | undefined;
   /** Pure: same input, same cost. Omit for work that needs no GPU. */
@@ -130,6 +150,8 @@ export interface Plugin<
   readonly uses?: readonly string[];
   readonly capabilities: { readonly [Kind in keyof Inputs]: Capability<Config, Inputs[Kind]> };
   readonly routes?: { readonly [Name in keyof Bodies]: Endpoint<Config, Bodies[Name]> };
+  /** Names of the capabilities that a backend with these settings has; all unless said. Pure. */
+  offers?(config: Config): readonly string[];
 
   health(ctx: Context<Config>, signal: AbortSignal): Promise<Health>;
   /** What a request may name in `model`; the kernel refuses other names when this is given. */
@@ -150,6 +172,18 @@ export interface Plugin<
   readonly frees?: "model" | "everything";
   /** Ends what the plugin itself started (a worker); the gateway is stopping. */
   close?(ctx: Context<Config>): Promise<void>;
+}
+
+/**
+ * One way to reach a server: what the adapters for Gradio, commands and REST make, and what a
+ * plugin for a program with several servers chooses from.
+ */
+export interface Transport<Config, Input = unknown> {
+  health(ctx: Context<Config>, signal: AbortSignal): Promise<Health>;
+  /** As `Capability.run`. */
+  run(job: Job<Input>, ctx: Context<Config>): Promise<unknown>;
+  /** As `Capability.options`. */
+  options?(ctx: Context<Config>, signal: AbortSignal): Promise<TProperties>;
 }
 
 /** A plugin whose generics no longer matter: what the kernel stores. */

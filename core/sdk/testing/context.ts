@@ -1,4 +1,7 @@
 /** What a plugin's hooks receive, without a kernel: settings, the real HTTP client, a log. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { createHttpClient } from "../http-client.ts";
@@ -17,6 +20,8 @@ export interface TestContext<Config = Record<string, unknown>> extends Context<C
 export interface TestContextOptions {
   /** Answers what the plugin asks of other plugins; without it such a call fails. */
   readonly call?: (capability: string, input: unknown) => Promise<unknown>;
+  /** `Context.folder`; a new temporary one unless said. */
+  readonly folder?: string;
 }
 
 /** The settings that a plugin's hooks expect. */
@@ -30,7 +35,7 @@ export function createTestContext<Tested extends AnyPlugin>(
   plugin: Tested,
   url?: string,
   config: Readonly<Record<string, unknown>> = {},
-  { call }: TestContextOptions = {},
+  { call, folder }: TestContextOptions = {},
 ): TestContext<ConfigOf<Tested>> {
   const logged: LogEntry[] = [];
   const log =
@@ -48,6 +53,8 @@ export function createTestContext<Tested extends AnyPlugin>(
       const answer: unknown = await call(capability, input);
       return answer as T;
     },
+    folder: folder ?? mkdtempSync(join(tmpdir(), "switchyard-work-")),
+    owns: () => () => {},
   };
 }
 

@@ -8,6 +8,8 @@ export interface TestJobOptions {
   readonly attempt?: number;
   /** Results of steps that an earlier execution stored: this one is a restart. */
   readonly steps?: ReadonlyMap<string, unknown>;
+  /** What `file` gives, by artifact id. */
+  readonly files?: Readonly<Record<string, File>>;
 }
 
 export interface TestArtifact extends Artifact {
@@ -82,6 +84,12 @@ export function createTestJob<Input>(input: Input, options: TestJobOptions = {})
       } finally {
         storing -= 1;
       }
+    },
+    async file({ artifact_id }) {
+      const file = options.files?.[artifact_id];
+      if (!file) throw new BackendError("BACKEND_REJECTED", `there is no file ${artifact_id}`);
+      const { name, type: mediaType, size: sizeBytes } = file;
+      return { name, mediaType, sizeBytes, blob: async () => file };
     },
     async step<T>(name: string, work: () => Promise<T>): Promise<T> {
       if (!steps.has(name)) {
