@@ -73,15 +73,27 @@ export const MUTATIONS: readonly Mutation[] = [
   base("a capability that is no noun.verb", "says who it is", {
     capabilities: { image: capability },
   }),
-  base("a setting in camelCase", "has settings in snake_case that need no configuration", {
-    config: { ...good.config, residentMiB: t.Integer({ default: 1 }) },
-  }),
-  base("a setting without a default", "has settings in snake_case that need no configuration", {
-    config: { ...good.config, folder: t.String() },
-  }),
-  base("a setting that is the kernel's", "has settings in snake_case that need no configuration", {
-    config: { ...good.config, url: t.String({ default: "" }) },
-  }),
+  base(
+    "a setting in camelCase",
+    "has settings in snake_case, with defaults where there can be one",
+    {
+      config: { ...good.config, residentMiB: t.Integer({ default: 1 }) },
+    },
+  ),
+  base(
+    "a setting without a default",
+    "has settings in snake_case, with defaults where there can be one",
+    {
+      config: { ...good.config, folder: t.String() },
+    },
+  ),
+  base(
+    "a setting that is the kernel's",
+    "has settings in snake_case, with defaults where there can be one",
+    {
+      config: { ...good.config, url: t.String({ default: "" }) },
+    },
+  ),
   base("a route without a method", "has well-formed routes", {
     capabilities: { [KIND]: { ...capability, route: "/generate/image" as never } },
   }),

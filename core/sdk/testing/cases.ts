@@ -66,6 +66,19 @@ export async function withBackend(
   }
 }
 
+/** The capabilities that a backend with the settings of the cases has. */
+export function kindsOf({ plugin, cases }: Subject): readonly string[] {
+  const kinds = Object.keys(plugin.capabilities);
+  if (plugin.offers === undefined) return kinds;
+  const { config } = createTestContext(plugin, undefined, cases.config);
+  const offered = plugin.offers(config);
+  return kinds.filter((kind) => offered.includes(kind));
+}
+
+/** Nobody can be asked: the plugin reaches no server, and its author gives no stand-in. */
+export const hasNoServer = ({ plugin, cases }: Subject): boolean =>
+  plugin.defaultUrl === undefined && cases.fake === undefined;
+
 export type Input = Record<string, unknown>;
 
 /** A request for the capability as the kernel would hand it on: defaults filled in. */

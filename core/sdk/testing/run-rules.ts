@@ -5,8 +5,10 @@ import type { HttpClient } from "../http.ts";
 import {
   type Backend,
   capabilityOf,
+  hasNoServer,
   type Input,
   inputOf,
+  kindsOf,
   type Rule,
   type Subject,
   type Word,
@@ -23,7 +25,7 @@ interface Case extends Subject {
 }
 
 export function runRules(subject: Subject): readonly Rule[] {
-  return Object.keys(subject.plugin.capabilities).flatMap((kind) => {
+  return kindsOf(subject).flatMap((kind) => {
     const run: Case = { ...subject, kind };
     const { restart } = capabilityOf(subject.plugin, kind);
     const resume = restart === "resume" ? needsServer(run) : { skip: "it starts over" };
@@ -69,8 +71,8 @@ export function runRules(subject: Subject): readonly Rule[] {
   });
 }
 
-function needsServer({ plugin }: Subject): { readonly skip?: string } {
-  return plugin.defaultUrl === undefined ? { skip: "it has no server" } : {};
+function needsServer(subject: Subject): { readonly skip?: string } {
+  return hasNoServer(subject) ? { skip: "it has no server" } : {};
 }
 
 function needs(run: Case, word: Word): { readonly skip?: string } {
