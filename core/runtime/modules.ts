@@ -10,6 +10,11 @@ export function provideSdk(): void {
     name: "switchyard-sdk",
     setup(build) {
       build.module("switchyard/sdk", () => ({ exports: { ...sdk }, loader: "object" }));
+      // Only for tests of plugins; a gateway never loads it.
+      build.module("switchyard/sdk/testing", async () => {
+        const testing = await import("../sdk/testing/mod.ts");
+        return { exports: { ...testing }, loader: "object" };
+      });
     },
   });
 }

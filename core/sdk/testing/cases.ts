@@ -1,6 +1,7 @@
 /** What a plugin's author gives to the conformance suite, and the shape of its rules. */
 import { Value } from "@sinclair/typebox/value";
 import type { AnyCapability, AnyPlugin } from "../plugin.ts";
+import { realServer, recorded } from "./against.ts";
 import { createTestContext, type TestContext } from "./context.ts";
 import type { Fake } from "./fake.ts";
 
@@ -10,6 +11,8 @@ export type Word = "fail" | "oom" | "hang" | "null-output";
 export interface PluginCases {
   /** Starts a fresh server; left out only by a plugin without one. */
   readonly fake?: () => Promise<Fake>;
+  /** URL of a real server in place of the fake; the rules that steer a fake do not apply then. */
+  readonly against?: string;
   /** Settings other than the defaults, as an operator writes them. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** A request per capability, where the plugin's own `example` does not suit a test. */
@@ -56,8 +59,11 @@ export async function withBackend(
   { plugin, cases }: Subject,
   work: (backend: Backend) => Promise<void>,
 ): Promise<void> {
-  const fake = await cases.fake?.();
-  const ctx = createTestContext(plugin, fake?.url, cases.config);
+  const calls: string[] = [];
+  const fake =
+    cases.against === undefined ? await cases.fake?.() : realServer(cases.against, calls);
+  const plain = createTestContext(plugin, fake?.url, cases.config);
+  const ctx = cases.against === undefined ? plain : { ...plain, http: recorded(plain.http, calls) };
   try {
     await work({ ctx, fake });
   } finally {
@@ -77,7 +83,7 @@ export function kindsOf({ plugin, cases }: Subject): readonly string[] {
 
 /** Nobody can be asked: the plugin reaches no server, and its author gives no stand-in. */
 export const hasNoServer = ({ plugin, cases }: Subject): boolean =>
-  plugin.defaultUrl === undefined && cases.fake === undefined;
+  plugin.defaultUrl === undefined && cases.fake === undefined && cases.against === undefined;
 
 export type Input = Record<string, unknown>;
 

@@ -4,7 +4,7 @@
  * and a context for tests of one's own.
  */
 export type { PluginCases, Rule, Word } from "./cases.ts";
-export { conformanceRules, testPlugin } from "./conformance.ts";
+export { testPlugin } from "./conformance.ts";
 export {
   createTestContext,
   type LogEntry,
@@ -18,4 +18,5 @@ export {
   type TestJob,
   type TestJobOptions,
 } from "./job.ts";
+export { conformanceRules } from "./rules.ts";
 export { until, within } from "./wait.ts";

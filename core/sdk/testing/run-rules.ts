@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { BackendError } from "../errors.ts";
 import type { HttpClient } from "../http.ts";
+import { REAL_SERVER } from "./against.ts";
 import {
   type Backend,
   capabilityOf,
@@ -76,7 +77,7 @@ function needsServer(subject: Subject): { readonly skip?: string } {
 }
 
 function needs(run: Case, word: Word): { readonly skip?: string } {
-  const reason = run.cases.without?.[word];
+  const reason = run.cases.against === undefined ? run.cases.without?.[word] : REAL_SERVER;
   return reason === undefined ? needsServer(run) : { skip: reason };
 }
 
