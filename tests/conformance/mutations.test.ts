@@ -5,8 +5,8 @@
 import { describe, expect, test } from "bun:test";
 import { type AnyPlugin, BackendError, type Job, t } from "switchyard/sdk";
 import { conformanceRules, type Fake, type PluginCases } from "switchyard/sdk/testing";
-import good from "../../scripts/new-plugin/template/plugins/template-server/plugin.ts";
-import { startFakeTemplateServer } from "../../scripts/new-plugin/template/tests/fakes/template-server.ts";
+import { startFakeTemplateServer } from "../../scripts/new-plugin/typescript/fake.ts";
+import good from "../../scripts/new-plugin/typescript/plugin.ts";
 import { MUTATIONS } from "./mutations.ts";
 
 const fake = (): Promise<Fake> => startFakeTemplateServer({ stepMs: 2 });

@@ -1,6 +1,6 @@
 /** Plugins that are wrong in one way each, and the rule of the suite that must say so. */
 import { type AnyCapability, type AnyPlugin, BackendError, poll, t } from "switchyard/sdk";
-import good from "../../scripts/new-plugin/template/plugins/template-server/plugin.ts";
+import good from "../../scripts/new-plugin/typescript/plugin.ts";
 
 export interface Mutation {
   readonly wrong: string;

@@ -4,6 +4,7 @@ import { copyFile, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { checkManifest } from "../../core/host/mod.ts";
+import { kinds } from "../../scripts/new-plugin.ts";
 
 const REPOSITORY = resolve(import.meta.dirname, "../..");
 let root = "";
@@ -35,18 +36,54 @@ async function bun(...words: string[]): Promise<{ code: number; output: string }
 const newPlugin = (...words: string[]) =>
   bun(join(REPOSITORY, "scripts/new-plugin.ts"), ...words, "--root", root);
 
-test("a new plugin's own test passes as written, and its manifest is accepted", async () => {
-  const made = await newPlugin("paint-box");
-  expect(made.output).toContain("npm test -- tests/plugins/paint-box.test.ts");
-  expect(made.code).toBe(0);
-  const tested = await bun("test", "tests/plugins/paint-box.test.ts");
-  expect(tested.output).toContain("paint-box conforms");
-  expect(tested.output).toContain(" 0 fail");
-  expect(tested.code).toBe(0);
-  const { default: plugin } = await import(join(root, "plugins/paint-box/plugin.ts"));
-  expect(plugin).toMatchObject({ name: "paint-box", title: "Paint Box" });
-  expect(checkManifest(plugin)).toMatchObject({ ok: true });
-}, 60_000);
+test.each(kinds().map((kind) => [kind]))(
+  "a new plugin of kind %s passes as written, and its manifest is accepted",
+  async (kind) => {
+    const name = `paint-box-${kind}`;
+    const made = await newPlugin(name, "--kind", kind);
+    expect(made.output).toContain(`npm test -- tests/plugins/${name}.test.ts`);
+    expect(made.code).toBe(0);
+    const tested = await bun("test", `tests/plugins/${name}.test.ts`);
+    expect(tested.output).toContain(`${name} conforms`);
+    expect(tested.output).toContain(" 0 fail");
+    expect(tested.code).toBe(0);
+    const { default: plugin } = await import(join(root, `plugins/${name}/plugin.ts`));
+    expect(plugin.name).toBe(name);
+    expect(checkManifest(plugin)).toMatchObject({ ok: true });
+  },
+  60_000,
+);
+
+test.each(kinds().map((kind) => [kind]))(
+  "a package of kind %s passes outside the repository",
+  async (kind) => {
+    const folder = join(root, "elsewhere", `lamp-${kind}`);
+    const made = await newPlugin("lamp", "--kind", kind, "--at", folder);
+    expect([made.code, made.output]).toEqual([0, expect.stringContaining("plugin test ./lamp-")]);
+    const tested = await bun(join(REPOSITORY, "core/main.ts"), "plugin", "test", folder);
+    expect([kind, tested.code, tested.output]).toEqual([
+      kind,
+      0,
+      expect.stringMatching(/\d\d passed, 0 failed/),
+    ]);
+    const again = await newPlugin("lamp", "--at", folder);
+    expect([again.code, again.output]).toEqual([
+      1,
+      "package.json exists already; choose another name\n",
+    ]);
+  },
+  60_000,
+);
+
+test("an unknown kind, or option, is refused with what there is", async () => {
+  const kind = await newPlugin("lamp", "--kind", "soap");
+  expect([kind.code, kind.output]).toEqual([
+    1,
+    `There is no kind "soap"; there is ${kinds().join(", ")}\n`,
+  ]);
+  const option = await newPlugin("lamp", "--knd", "rest-job");
+  expect([option.code, option.output]).toEqual([1, expect.stringContaining("--knd")]);
+});
 
 test("the template's name is gone, and no file is longer than a plugin's may be", async () => {
   await newPlugin("left-overs");
@@ -86,5 +123,5 @@ test("an ill-formed name is refused with the nearest good one, and writes nothin
 test("without a name it says how it is used", async () => {
   const made = await newPlugin();
   expect(made.code).toBe(64);
-  expect(made.output).toContain("bun run new:plugin <name>");
+  expect(made.output).toContain("bun run new:plugin <name> [--kind <kind>]");
 });

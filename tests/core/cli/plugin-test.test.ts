@@ -6,9 +6,9 @@ import { join, resolve } from "node:path";
 import { runCli, runPluginCommand } from "../../../core/cli/mod.ts";
 import { systemClock } from "../../../core/clock.ts";
 
-const TEMPLATE = resolve(import.meta.dir, "../../../scripts/new-plugin/template");
-const PLUGIN = join(TEMPLATE, "plugins/template-server/plugin.ts");
-const FAKE = join(TEMPLATE, "tests/fakes/template-server.ts");
+const TEMPLATE = resolve(import.meta.dir, "../../../scripts/new-plugin/typescript");
+const PLUGIN = join(TEMPLATE, "plugin.ts");
+const FAKE = join(TEMPLATE, "fake.ts");
 const LIMIT_MS = 60_000;
 let here = "";
 

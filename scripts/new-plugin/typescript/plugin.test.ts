@@ -1,8 +1,8 @@
 /** What the plugin promises, tried against the fake. Add what is special about this server. */
 import { expect, test } from "bun:test";
 import { createTestContext, createTestJob, testPlugin } from "switchyard/sdk/testing";
-import plugin from "../../plugins/template-server/plugin.ts";
-import { startFakeTemplateServer } from "../fakes/template-server.ts";
+import { startFakeTemplateServer } from "./fake.ts";
+import plugin from "./plugin.ts";
 
 testPlugin(plugin, { fake: startFakeTemplateServer });
 
