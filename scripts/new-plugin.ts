@@ -63,7 +63,7 @@ export async function writePlugin(
     path,
     text: (files.get(file) ?? "")
       .replaceAll('"./plugin.ts"', `"../../plugins/${name}/plugin.ts"`)
-      .replaceAll('"./fake.ts"', `"../fakes/${name}.ts"`)
+      .replaceAll(/"(\.|\.\.\/typescript)\/fake\.ts"/g, `"../fakes/${name}.ts"`)
       .replaceAll("{{fake}}", at["fake.ts"])
       .replaceAll("{{test}}", `npm test -- ${at["plugin.test.ts"]}`),
   }));
@@ -77,25 +77,15 @@ export async function writePackage(
   folder: string,
   kind: string = DEFAULT_KIND,
 ): Promise<readonly string[]> {
-  const files = await texts(name, kind, ["plugin.ts", "README.md", "fake.ts"]);
-  const [, starter = ""] =
-    /export async function (startFake\w+)/.exec(files.get("fake.ts") ?? "") ?? [];
+  const files = await texts(name, kind, ["plugin.ts", "README.md", "fake.ts", "conformance.ts"]);
   const test = `npm run --prefix <the repository> switchyard -- plugin test ${basename(folder)}`;
   const readme = (files.get("README.md") ?? "")
     .replaceAll("{{fake}}", "fake.ts")
     .replaceAll("{{test}}", `# in the folder above this one\n${test}`)
     .replaceAll(`use: ${name}\n`, `use: switchyard-plugin-${name}\n`);
   files.set("README.md", readme);
-  files.set(
-    "conformance.ts",
-    `/** What the conformance suite needs; see docs/plugins.md of Switchyard. */
-import type { PluginCases } from "switchyard/sdk/testing";
-import { ${starter} } from "./fake.ts";
-
-const cases: PluginCases = { fake: ${starter} };
-export default cases;
-`,
-  );
+  const cases = (files.get("conformance.ts") ?? "").replace("../typescript/fake.ts", "./fake.ts");
+  files.set("conformance.ts", cases);
   files.set("package.json", packageOf(name));
   await write(
     folder,
@@ -130,7 +120,10 @@ async function texts(
     throw new Error(`There is no kind "${kind}"; there is ${kinds().join(", ")}`);
   }
   const read = files.map(async (file): Promise<[string, string]> => {
-    return [file, rename(await readFile(join(TEMPLATES, kind, file), "utf8"), name)];
+    const own = join(TEMPLATES, kind, file);
+    // A kind whose server is the default one's has no fake of its own.
+    const path = existsSync(own) ? own : join(TEMPLATES, DEFAULT_KIND, file);
+    return [file, rename(await readFile(path, "utf8"), name)];
   });
   return new Map(await Promise.all(read));
 }

@@ -18,6 +18,7 @@ interface Work {
   progress: number;
   error?: string;
   file?: string;
+  url?: string;
 }
 
 const RESIDENT_MIB = 4096;
@@ -50,7 +51,10 @@ export async function startFakeTemplateServer(
         return;
       }
       if (step > steps && !hang) {
-        Object.assign(work, { state: "done", ...(nullOutput ? {} : { file: `${id}.png` }) });
+        Object.assign(work, {
+          state: "done",
+          ...(nullOutput ? {} : { file: `${id}.png`, url: `/files/${id}.png` }),
+        });
         return;
       }
       work.progress = Math.min(step / (steps + 1), 1);
