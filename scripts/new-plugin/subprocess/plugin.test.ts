@@ -13,6 +13,9 @@ testPlugin(plugin, {
 test("a prompt stays a prompt, whatever is in it", async () => {
   await startFakeTemplateServer();
   const job = createTestJob({ prompt: '--out=/tmp/x "$(reboot)" `reboot`\n; reboot' });
-  await plugin.capabilities["audio.generate"].run(job, createTestContext(plugin, undefined, settings));
+  await plugin.capabilities["audio.generate"].run(
+    job,
+    createTestContext(plugin, undefined, settings),
+  );
   expect(job.artifacts).toMatchObject([{ name: "sound.wav" }]);
 });
