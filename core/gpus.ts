@@ -80,6 +80,9 @@ export async function openGpus(options: GpuOptions): Promise<Gpus> {
     bus,
   });
   bus.on("backend.changed", vram.backendChanged);
+  for (const { name, owned } of host.backends) {
+    owned.onChange(() => vram.jobProcessesChanged(name));
+  }
   supervisor.onChange((name, { kind }) => {
     if (kind === "stopped" || kind === "failed") vram.processEnded(name);
     const backend = host.get(name);

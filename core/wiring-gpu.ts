@@ -2,7 +2,7 @@
 import { dirname, resolve } from "node:path";
 import type { BackendConfig, GatewayConfig } from "./config/mod.ts";
 import type { Host } from "./host/mod.ts";
-import { usable } from "./host/mod.ts";
+import { accepts } from "./host/mod.ts";
 import {
   listenerPids,
   type ProcessSettings,
@@ -10,6 +10,7 @@ import {
   type Supervised,
   type Supervisor,
 } from "./processes/mod.ts";
+import { familyOf } from "./sdk/processes/members.ts";
 import type {
   BackendPort,
   DeviceProbeSettings,
@@ -71,7 +72,7 @@ export function phaseOf(
 /** Every configured backend as the VRAM scheduler uses it. */
 export function vramBackends(host: Host, supervisor: Supervisor): BackendPort[] {
   return host.backends.map((backend) => {
-    const { name, title, settings, memory } = backend;
+    const { name, title, settings, memory, owned } = backend;
     const supervised = supervisor.get(name);
     return {
       ...memory,
@@ -83,14 +84,18 @@ export function vramBackends(host: Host, supervisor: Supervisor): BackendPort[] 
         const kind = supervised?.state().kind;
         // What can be started can work; a start that fails says so to the jobs that wait for it.
         if (kind !== undefined && kind !== "ready") return kind !== "stopping";
-        return usable(backend.state.status);
+        return accepts(backend.state);
       },
       busy: () => backend.state.status === "busy" || undefined,
       process: supervised && processPort(supervised, supervisor),
+      jobsHold: () => owned.pids().length > 0,
       async pids() {
-        if (supervised) return supervised.pids();
-        const port = localPort(settings.url);
-        return port === undefined ? [] : listenerPids(port);
+        const port = supervised ? undefined : localPort(settings.url);
+        const [server, jobs] = await Promise.all([
+          supervised?.pids() ?? (port === undefined ? [] : listenerPids(port)),
+          familyOf(owned.pids()),
+        ]);
+        return [...new Set([...server, ...jobs])];
       },
     };
   });
@@ -203,6 +208,14 @@ export const COST_DEFAULTS = {
 export function policyPath({ vram }: GatewayConfig, configPath: string): string {
   const { policy } = vram;
   return policy.startsWith(".") ? resolve(dirname(configPath), policy) : policy;
+}
+
+/** Whether a backend's model is on its device now, as far as the ledger knows. */
+export function residentIn({ roster }: Pick<Vram, "roster">) {
+  return (backend: string, model: string): boolean =>
+    roster.servers
+      .get(backend)
+      ?.places.some((place) => place.model === model && place.state === "resident") ?? false;
 }
 
 /** What is known of each device, for the start message. */

@@ -4,11 +4,11 @@ import { closeSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import { messageOf } from "../log.ts";
+import { environmentFor, type Marker } from "../sdk/processes/environment.ts";
+import { endMembers, markersOf, membersOf, type Root } from "../sdk/processes/members.ts";
+import { bootId, lookUp } from "../sdk/processes/table.ts";
 import type { Driver, Sight } from "./driver.ts";
-import { environmentFor } from "./environment.ts";
 import { openLog, rotateLog, tailOf } from "./log-file.ts";
-import { endMembers, markersOf, membersOf, type Root } from "./members.ts";
-import { bootId, lookUp } from "./process-table.ts";
 import type { Records } from "./record.ts";
 import { fingerprintOf, type Run } from "./settings.ts";
 import { type Exit, ProcessError } from "./state.ts";
@@ -42,7 +42,7 @@ const MIN_SECRET_LENGTH = 6;
 export function createChild(options: ChildOptions): Driver {
   const { backend, run, stopTimeoutMs, folder, place, records, clock } = options;
   const fingerprint = fingerprintOf(run);
-  const marker = `${place}/${backend}/`;
+  const marker = markerOf(`${place}/${backend}/`);
   const log = join(folder, `${backend}.log`);
   let current: Current | undefined;
   let listener: (exit: Exit) => void = () => {};
@@ -113,7 +113,7 @@ export function createChild(options: ChildOptions): Driver {
         if (recorded.fingerprint === fingerprint) return { ready: recorded.ready };
       } else {
         // A gateway that died between the spawn and the record leaves a leader with our marker.
-        const marked = (await markersOf(marker)).get(marker + fingerprint) ?? [];
+        const marked = (await markersOf(marker)).get(marker.value + fingerprint) ?? [];
         const leaders = marked.filter(({ pid, session }) => pid === session);
         const [leader] = leaders;
         if (leader && leaders.length === 1) {
@@ -145,7 +145,7 @@ export function createChild(options: ChildOptions): Driver {
     try {
       return spawn(program, rest, {
         ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
-        env: environmentFor(options.env, run.env, marker + fingerprint),
+        env: environmentFor(options.env, run.env, markerOf(marker.value + fingerprint)),
         // setsid(2) on Bun and on Deno: signals of our terminal do not reach it, ours reach all of it.
         detached: true,
         stdio: ["ignore", descriptor, descriptor],
@@ -158,6 +158,8 @@ export function createChild(options: ChildOptions): Driver {
     }
   }
 }
+
+const markerOf = (value: string): Marker => ({ variable: "SWITCHYARD_PROCESS", value });
 
 function refuseMissingFolder(backend: string, cwd: string | undefined): void {
   // The runtimes blame the program when its folder is missing.

@@ -1,6 +1,7 @@
 /** A backend as a Docker container that exists already; it is started and stopped, never made. */
+
+import { descendantsOf, readTable } from "../sdk/processes/table.ts";
 import type { Driver, Sight } from "./driver.ts";
-import { descendantsOf, readTable } from "./process-table.ts";
 import type { Run } from "./settings.ts";
 import { ProcessError } from "./state.ts";
 import { linesOf, runTool, type ToolDriverOptions } from "./tool.ts";

@@ -1,6 +1,6 @@
 /** Who listens on a port of this machine: whose GPU memory an unsupervised local backend's is. */
 import { readdir, readFile, readlink } from "node:fs/promises";
-import { descendantsOf, readTable } from "./process-table.ts";
+import { descendantsOf, readTable } from "../sdk/processes/table.ts";
 
 /** `st` of /proc/net/tcp for a socket that listens (include/net/tcp_states.h of Linux). */
 const LISTENING = "0A";

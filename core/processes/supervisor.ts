@@ -4,11 +4,11 @@ import { mkdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import { type Log, messageOf } from "../log.ts";
+import { markersOf } from "../sdk/processes/members.ts";
 import { createChild } from "./child.ts";
 import type { Driver } from "./driver.ts";
 import { createLifecycle, type Lifecycle, type Timing } from "./lifecycle.ts";
 import { LOG_LIMIT_BYTES } from "./log-file.ts";
-import { markersOf } from "./members.ts";
 import type { HealthAnswer } from "./readiness.ts";
 import { createRecords, type ProcessRecord } from "./record.ts";
 import {
@@ -143,7 +143,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     get: (backend) => lives.get(backend),
     all: [...lives.values()],
     async recover() {
-      const marked = [...(await markersOf(`${place}/`)).keys()]
+      const marked = [
+        ...(await markersOf({ variable: "SWITCHYARD_PROCESS", value: `${place}/` })).keys(),
+      ]
         .map((marker) => marker.split("/")[1] ?? "")
         .filter((name) => BACKEND_NAME.test(name));
       const names = new Set([...records.names(), ...marked]);

@@ -1,8 +1,8 @@
 /** A backend as a systemd unit, of the system or of the gateway's user. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { descendantsOf, readTable } from "../sdk/processes/table.ts";
 import type { Driver, Sight } from "./driver.ts";
-import { descendantsOf, readTable } from "./process-table.ts";
 import type { Run } from "./settings.ts";
 import { ProcessError } from "./state.ts";
 import { linesOf, runTool, type ToolDriverOptions } from "./tool.ts";

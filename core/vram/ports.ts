@@ -23,6 +23,8 @@ export interface BackendPort {
   readonly free?: (model: string, signal: AbortSignal) => Promise<void>;
   /** Absent when somebody else starts and stops it. */
   readonly process?: ProcessPort;
+  /** Whether processes hold memory there that end with the jobs they work on. */
+  readonly jobsHold?: () => boolean;
   /** Processes on this machine that are it, as far as anybody can tell; [] when nobody can. */
   pids(): Promise<readonly number[]>;
 }

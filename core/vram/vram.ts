@@ -66,6 +66,8 @@ export interface Vram {
   backendChanged(): void;
   /** Its process has ended: what it held is gone. */
   processEnded(backend: string): void;
+  /** A process that works on its jobs came or went, beside the server's own. */
+  jobProcessesChanged(backend: string): void;
   free(order: FreeOrder): Promise<FreeReport>;
   /** The backend whose process this is, as far as anybody can tell. */
   ownerOf(pid: number): string | undefined;
@@ -175,7 +177,9 @@ export function createVram(options: VramOptions): Vram {
     probes,
     settings: options.devices,
     beliefs: (device) => beliefsOf(device, { admission, leases, roster, owners }),
-    learned: (fact) => learning.saw(fact),
+    learned: (fact) => {
+      if (!isTakenUp(fact.backend)) learning.saw(fact);
+    },
     owners,
     found: (place) => admission.found(place),
     resumed: admission.resumedModel,
@@ -203,6 +207,17 @@ export function createVram(options: VramOptions): Vram {
       ownMiB: ownUsedMiB(reading, own),
       atMostMiB: leftBesideMiB(reading, others),
     };
+  }
+
+  /** What it holds was found with a job of before, and so is no size of a model. */
+  function isTakenUp(backend: string): boolean {
+    if (!roster.port(backend)?.jobsHold?.()) return false;
+    return placesHeld(backend).length > 0;
+  }
+
+  function placesHeld(backend: string): Place[] {
+    const places = roster.servers.get(backend)?.places ?? [];
+    return places.filter(({ state, residentMiB }) => state === "resident" && residentMiB > 0);
   }
 
   function changed({ server, device }: Place): void {
@@ -302,6 +317,13 @@ export function createVram(options: VramOptions): Vram {
         place.stuckUntilMs = -Infinity;
         scheduler.absent(place);
       }
+    },
+    jobProcessesChanged(backend) {
+      owners.changed(backend);
+      const port = roster.port(backend);
+      if (!port?.jobsHold || port.jobsHold() || port.process || port.residents) return;
+      // Found when the gateway started, and gone with the job's process: nothing else frees it.
+      for (const place of placesHeld(backend)) scheduler.absent(place);
     },
     ownerOf: owners.ownerOf,
     free: (order) => freeModels(order, { devices, scheduler, effects, roster, reclaimer, nowMs }),

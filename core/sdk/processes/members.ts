@@ -1,6 +1,6 @@
 /** Which processes belong to a child, and how signals reach all of them and nobody else. */
 import { setTimeout as delay } from "node:timers/promises";
-import { MARKER } from "./environment.ts";
+import type { Marker } from "./environment.ts";
 import {
   descendantsOf,
   type Entry,
@@ -8,7 +8,7 @@ import {
   type ProcessTable,
   readTable,
   variableOf,
-} from "./process-table.ts";
+} from "./table.ts";
 
 export interface Root {
   readonly pid: number;
@@ -22,8 +22,8 @@ export interface Membership {
    * the system does not give its number away while the group has members.
    */
   readonly trustGroup: boolean;
-  /** The beginning of the marker that its processes carry. */
-  readonly marker: string;
+  /** Its value is the beginning of what its processes carry. */
+  readonly marker: Marker;
 }
 
 const POLL_MS = 40;
@@ -57,26 +57,45 @@ export async function membersOf({ root, trustGroup, marker }: Membership): Promi
   return [...found.values()];
 }
 
-/** The markers of all processes that carry one of this data folder. */
-export async function markersOf(prefix: string): Promise<Map<string, Entry[]>> {
+/** The given processes with their groups, their sessions and all their descendants. */
+export async function familyOf(roots: Iterable<number>): Promise<number[]> {
+  const leaders = new Set(roots);
+  if (leaders.size === 0) return [];
+  const table = await readTable();
+  const own = [...table.values()].filter(
+    ({ pid, group, session }) => leaders.has(pid) || leaders.has(group) || leaders.has(session),
+  );
+  const pids = own.map(({ pid }) => pid);
+  return [...pids, ...descendantsOf(table, pids)];
+}
+
+/** The markers of all processes that carry one which begins like this. */
+export async function markersOf({
+  variable,
+  value: prefix,
+}: Marker): Promise<Map<string, Entry[]>> {
   const found = new Map<string, Entry[]>();
   await Promise.all(
     [...(await readTable()).values()].map(async (entry) => {
-      const marker = entry.pid === process.pid ? undefined : await variableOf(entry.pid, MARKER);
+      const marker = entry.pid === process.pid ? undefined : await variableOf(entry.pid, variable);
       if (marker?.startsWith(prefix)) found.set(marker, [...(found.get(marker) ?? []), entry]);
     }),
   );
   return found;
 }
 
-async function markedIn(table: ProcessTable, marker: string, root?: Root): Promise<Entry[]> {
+async function markedIn(
+  table: ProcessTable,
+  { variable, value: prefix }: Marker,
+  root?: Root,
+): Promise<Entry[]> {
   // What is older than the child cannot be of it, which spares most of the reading.
   const since = Number(root?.startedAt ?? 0);
   const young = [...table.values()].filter(({ startedAt }) => !(Number(startedAt) < since));
   const marked = await Promise.all(
     young.map(async (entry) => {
-      const value = await variableOf(entry.pid, MARKER);
-      return value?.startsWith(marker) ? entry : undefined;
+      const value = await variableOf(entry.pid, variable);
+      return value?.startsWith(prefix) ? entry : undefined;
     }),
   );
   return marked.filter((entry) => entry !== undefined);

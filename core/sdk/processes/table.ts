@@ -1,8 +1,8 @@
 /** What runs on this machine: from /proc on Linux, from ps elsewhere. */
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { runCommand } from "../runtime/mod.ts";
+import { promisify } from "node:util";
 
 export interface Entry {
   readonly pid: number;
@@ -18,6 +18,7 @@ type Sighted = Entry & { readonly alive: boolean };
 export type ProcessTable = ReadonlyMap<number, Entry>;
 
 const PS_TIMEOUT_MS = 5_000;
+const PS_MAX_BYTES = 16 * 1024 * 1024;
 const PS_COLUMNS = ["-o", "pid=,ppid=,pgid=,stat=,lstart="];
 const ON_LINUX = process.platform === "linux";
 
@@ -119,7 +120,8 @@ function parseStat(pid: number, text: string): Sighted {
 }
 
 async function fromPs(): Promise<Sighted[]> {
-  const { stdout } = await runCommand(["ps", "-A", ...PS_COLUMNS], { timeoutMs: PS_TIMEOUT_MS });
+  const options = { timeout: PS_TIMEOUT_MS, maxBuffer: PS_MAX_BYTES };
+  const { stdout } = await promisify(execFile)("ps", ["-A", ...PS_COLUMNS], options);
   return parsePs(stdout);
 }
 

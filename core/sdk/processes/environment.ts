@@ -14,16 +14,20 @@ const PASSED = new Set([
 ]);
 
 /** In the environment of every child and so of all that it starts: how recovery knows them. */
-export const MARKER = "SWITCHYARD_PROCESS";
+export interface Marker {
+  /** SWITCHYARD_PROCESS for a backend's server, SWITCHYARD_JOB for a program that works on a job. */
+  readonly variable: "SWITCHYARD_PROCESS" | "SWITCHYARD_JOB";
+  readonly value: string;
+}
 
 export function environmentFor(
   own: Readonly<Record<string, string | undefined>>,
   configured: Readonly<Record<string, string>>,
-  marker: string,
+  { variable, value }: Marker,
 ): Record<string, string> {
   const passed = Object.entries(own).filter(
     (entry): entry is [string, string] =>
       entry[1] !== undefined && (PASSED.has(entry[0]) || entry[0].startsWith("LC_")),
   );
-  return { ...Object.fromEntries(passed), ...configured, [MARKER]: marker };
+  return { ...Object.fromEntries(passed), ...configured, [variable]: value };
 }
