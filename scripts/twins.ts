@@ -1,20 +1,31 @@
 /**
- * Makes the Python environments in which the tests run real Gradio servers (tests/twins): once for
- * each version of Gradio, in the user's cache folder, without root. What cannot be made is said,
+ * Makes the Python environments in which the tests run real Gradio and MCP servers (tests/twins):
+ * one for each version, once, in the user's cache folder, without root. What cannot be made is said,
  * and why; the tests that need it are skipped then. Ends within five minutes whatever happens.
  *
  *   node scripts/launch.mjs script twins
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Environment, environmentOf, MAJORS, missing } from "../tests/twins/environments.ts";
+import * as gradio from "../tests/twins/environments.ts";
+import * as mcp from "../tests/twins/mcp/environments.ts";
 
 const TOTAL_LIMIT_MS = 5 * 60_000;
 /** Each step ends before the whole does, so that there is still time to say what was slow. */
 const STEP_LIMIT_MS = 270_000;
 /** The oldest that Gradio 6 runs on. */
 const OLDEST_PYTHON = [3, 10] as const;
+
+interface Wanted {
+  /** "Gradio 4.44.1". */
+  readonly title: string;
+  readonly folder: string;
+  readonly requirements: string;
+  readonly reasonFile: string;
+  /** Why there is none yet; undefined when there is. */
+  missing(): string | undefined;
+}
 
 interface Outcome {
   readonly exitCode: number | null;
@@ -23,21 +34,32 @@ interface Outcome {
 }
 
 const python = process.env.SWITCHYARD_PYTHON ?? "python3";
+const children = new Set<ChildProcess>();
 const limit = setTimeout(() => {
+  for (const child of children) child.kill("SIGKILL");
   console.error("The environments took longer than five minutes; the tests do without them.");
   process.exit(1);
 }, TOTAL_LIMIT_MS);
 
-const wanted = MAJORS.map(environmentOf);
-const absent = wanted.filter((environment) => missing(environment) !== undefined);
+const wanted: readonly Wanted[] = [
+  ...gradio.MAJORS.map(gradio.environmentOf).map((it) => ({
+    ...it,
+    title: `Gradio ${it.version}`,
+    missing: () => gradio.missing(it),
+  })),
+  ...mcp.LINES.map(mcp.mcpEnvironment).map((it) => ({
+    ...it,
+    title: `mcp ${it.version}`,
+    missing: () => mcp.missing(it),
+  })),
+];
+const absent = wanted.filter((environment) => environment.missing() !== undefined);
 const noPython = absent.length === 0 ? undefined : await unfitPython();
 // Side by side: most of the time is spent on waiting for the network.
 await Promise.all(absent.map((environment) => make(environment, noPython)));
-for (const environment of wanted) {
-  console.log(missing(environment) ?? `Gradio ${environment.version}: ${environment.folder}`);
-}
+for (const { title, folder, missing } of wanted) console.log(missing() ?? `${title}: ${folder}`);
 clearTimeout(limit);
-process.exitCode = wanted.every((environment) => missing(environment) === undefined) ? 0 : 1;
+process.exitCode = wanted.every(({ missing }) => missing() === undefined) ? 0 : 1;
 
 /** Why the Python here cannot be used; undefined when it can. */
 async function unfitPython(): Promise<string | undefined> {
@@ -58,8 +80,8 @@ async function unfitPython(): Promise<string | undefined> {
   return fits ? undefined : `${python} is ${output.trim()}, and ${oldest} or newer is needed`;
 }
 
-async function make(environment: Environment, noPython: string | undefined): Promise<void> {
-  const { folder, reasonFile, requirements, version } = environment;
+async function make(environment: Wanted, noPython: string | undefined): Promise<void> {
+  const { title, folder, reasonFile, requirements } = environment;
   mkdirSync(dirname(folder), { recursive: true });
   const building = `${folder}.${process.pid}`;
   const started = performance.now();
@@ -68,7 +90,7 @@ async function make(environment: Environment, noPython: string | undefined): Pro
     // Another build may have come first; one is enough.
     if (!existsSync(folder)) renameSync(building, folder);
     rmSync(reasonFile, { force: true });
-    console.log(`made Gradio ${version} in ${seconds(performance.now() - started)} s`);
+    console.log(`made ${title} in ${seconds(performance.now() - started)} s`);
   } else {
     writeFileSync(reasonFile, `${reason}\n`);
   }
@@ -94,6 +116,7 @@ function run([command = "", ...args]: readonly string[]): Promise<Outcome> {
     let output = "";
     let late = false;
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+    children.add(child);
     const timer = setTimeout(() => {
       late = true;
       child.kill("SIGKILL");
@@ -105,6 +128,7 @@ function run([command = "", ...args]: readonly string[]): Promise<Outcome> {
     child.stderr.on("data", keep);
     const end = (exitCode: number | null): void => {
       clearTimeout(timer);
+      children.delete(child);
       resolve({ exitCode, output, late });
     };
     child.on("error", () => end(-1));
