@@ -1,32 +1,30 @@
 /**
- * Outputs that outlive the backend that made them. A new one is inspected while it streams into
- * the blob store, then gets its row; a removed one loses its row, then its blob. A crash in
- * between leaves a blob without a row, which `sweep` removes.
+ * Files that outlive the backend that made them, and files that came with a request. A new one is
+ * inspected while it streams into the blob store, then gets its row; a removed one loses its row,
+ * then its blob, when no other row has that. A crash in between leaves a blob without a row, which
+ * `sweep` removes.
  */
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import { GatewayError } from "../errors.ts";
 import type { Ids } from "../ids.ts";
 import { fileBody } from "../runtime/mod.ts";
-import { BackendError } from "../sdk/errors.ts";
-import type { Artifact, ArtifactBody, ArtifactOptions } from "../sdk/job.ts";
+import type { AudioFormat } from "../sdk/formats.ts";
+import type { ArtifactBody, ArtifactOptions } from "../sdk/job.ts";
 import type { Logger } from "../sdk/plugin.ts";
 import type { Database } from "../storage/mod.ts";
 import { type BlobBody, type BlobStore, type ByteRange, isBlobId } from "./blobs.ts";
+import { createConverter, renamed } from "./convert.ts";
+import type { Ffmpeg } from "./ffmpeg.ts";
 import { createFsBlobs } from "./fs-blobs.ts";
-import { createInspector, type Findings, type Inspector } from "./inspect.ts";
+import { createInputs, type Inputs } from "./inputs.ts";
+import { createInspector } from "./inspect.ts";
+import { inspected, openBody } from "./inspected.ts";
+import type { Measures } from "./measure.ts";
+import { createMediaReader } from "./media.ts";
 import { sanitizeName } from "./names.ts";
 import { type ArtifactRow, createArtifactStore } from "./store.ts";
-
-export interface StoredArtifact extends Artifact {
-  readonly jobId: string;
-  /** Public id of the key that owns it. */
-  readonly keyId: string;
-  /** Wall-clock milliseconds. */
-  readonly createdAtMs: number;
-  /** Undefined: kept until its job is removed. */
-  readonly expiresAtMs?: number;
-}
+import { fromRow, type StoredArtifact } from "./stored.ts";
 
 export interface PutRequest {
   readonly jobId: string;
@@ -36,6 +34,10 @@ export interface PutRequest {
   readonly signal: AbortSignal;
   /** Asked in the transaction that makes the artifact visible; false when the attempt is stale. */
   readonly fence: () => boolean;
+  /** Sounds are stored in this format, whatever the backend made. */
+  readonly format?: AudioFormat;
+  /** Called when a sound has to be made into that format. */
+  readonly converting?: () => void;
 }
 
 export interface Swept {
@@ -48,9 +50,10 @@ export interface Swept {
 
 export interface Artifacts {
   /**
-   * Errors: BackendError BACKEND_BAD_OUTPUT (empty, too large, cut short, text for a picture) or
-   * BACKEND_LOST (the stream broke); GatewayError STORAGE_FULL, STORAGE_FAILED, or CANCELLED for
-   * a stale attempt; the signal's reason.
+   * Errors: BackendError BACKEND_BAD_OUTPUT (empty, too large, cut short, text for a picture, a
+   * sound that cannot be converted) or BACKEND_LOST (the stream broke); GatewayError STORAGE_FULL,
+   * STORAGE_FAILED, STALLED or INTERNAL (the conversion), or CANCELLED for a stale attempt; the
+   * signal's reason.
    */
   put(request: PutRequest): Promise<StoredArtifact>;
   /** Undefined when it is unknown or expired. */
@@ -61,8 +64,11 @@ export interface Artifacts {
   read(artifact: StoredArtifact, range?: ByteRange): Promise<BlobBody | undefined>;
   remove(id: string): Promise<void>;
   removeOfJob(jobId: string): Promise<void>;
+  readonly inputs: Inputs;
   /** To be called every few minutes. */
   sweep(): Promise<Swept>;
+  /** Ends what it started itself. */
+  close(): Promise<void>;
 }
 
 export interface ArtifactsOptions {
@@ -79,6 +85,16 @@ export interface ArtifactsOptions {
   };
   /** Local files unless said. */
   readonly blobs?: BlobStore;
+  /** Without it no output is converted. */
+  readonly ffmpeg?: Ffmpeg;
+}
+
+interface KeptFile {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly declared?: string;
+  readonly name: string;
+  /** The format that it was made from. */
+  readonly madeFrom?: string;
 }
 
 const SWEEP_BATCH = 200;
@@ -90,11 +106,40 @@ export function createArtifacts(options: ArtifactsOptions): Artifacts {
   const blobs =
     options.blobs ?? createFsBlobs({ folder: join(options.folder, "artifacts"), fileBody });
   const store = createArtifactStore(database);
+  const { ffmpeg } = options;
+  const converter =
+    ffmpeg &&
+    createConverter({
+      folder: join(options.folder, "conversion"),
+      ffmpeg,
+      ids,
+      maxBytes: settings.maxBytes,
+    });
+  const media = createMediaReader({ monotonicMs: clock.monotonicMs });
+
+  async function read({ id, blobId, sizeBytes }: StoredArtifact, range?: ByteRange) {
+    const found = await blobs.read(blobId, range);
+    if (found?.sizeBytes === sizeBytes) return found;
+    const actual = found?.sizeBytes ?? 0;
+    log.error("an artifact's file is missing or damaged", { artifact: id, sizeBytes, actual });
+    return undefined;
+  }
+
+  function get(id: string): StoredArtifact | undefined {
+    const row = isBlobId(id) ? store.get(id) : undefined;
+    const isLate = row?.expiresAt != null && row.expiresAt <= clock.nowMs();
+    return row && !(isLate && !store.isHeld(row)) ? fromRow(row) : undefined;
+  }
+
+  const expiryOf = (createdAt: number): number | null =>
+    settings.retentionMs > 0 ? createdAt + settings.retentionMs : null;
+
+  const { maxBytes } = settings;
+  const inputs = createInputs({ store, blobs, clock, ids, log, maxBytes, get, read, expiryOf });
 
   async function removeAll(removed: readonly string[]): Promise<void> {
     if (removed.length === 0) return;
-    await store.remove(removed);
-    for (const id of removed) await blobs.remove(id);
+    for (const blobId of await store.remove(removed)) await blobs.remove(blobId);
   }
 
   async function sweepExpired(): Promise<number> {
@@ -111,7 +156,7 @@ export function createArtifacts(options: ArtifactsOptions): Artifacts {
     let batch: string[] = [];
     const removeOrphans = async () => {
       const known = store.known(batch);
-      const orphans = batch.filter((id) => !known.has(id));
+      const orphans = batch.filter((id) => !known.has(id) && !inputs.isComing(id));
       for (const id of orphans) await blobs.remove(id);
       count += orphans.length;
       batch = [];
@@ -125,56 +170,84 @@ export function createArtifacts(options: ArtifactsOptions): Artifacts {
     return count;
   }
 
+  /** Stores the file as it comes, with its row. */
+  async function keep(request: PutRequest, file: KeptFile): Promise<StoredArtifact> {
+    const { jobId, keyId, options: wanted, signal, fence } = request;
+    const id = ids.uuid();
+    const seen = inspected(file.stream, createInspector(file.declared));
+    const written = await blobs.write(id, seen.stream, { maxBytes, signal });
+    try {
+      const { mediaType, measures } = seen.findings();
+      const more = await measuresOf(id, mediaType, written.sizeBytes);
+      const createdAt = clock.nowMs();
+      const row: ArtifactRow = {
+        id,
+        jobId,
+        keyId,
+        name: sanitizeName(file.name),
+        mediaType,
+        ...written,
+        metadata: {
+          ...measures,
+          ...more,
+          ...(file.madeFrom ? { converted_from: file.madeFrom } : {}),
+          ...wanted.metadata,
+        },
+        createdAt,
+        expiresAt: expiryOf(createdAt),
+        role: wanted.role ?? "output",
+        blobId: id,
+      };
+      if (!(await store.insert(row, fence))) throw stale(jobId);
+      return fromRow(row);
+    } catch (error) {
+      await blobs.remove(id).catch((cause) => {
+        log.warn("a discarded file stays until the next sweep", { artifact: id, cause });
+      });
+      throw error;
+    }
+  }
+
+  function measuresOf(blobId: string, mediaType: string, sizeBytes: number): Promise<Measures> {
+    return media.measure({
+      mediaType,
+      sizeBytes,
+      async read(first, end) {
+        const found = await blobs.read(blobId, { first, last: end - 1 });
+        if (!found) throw new Error("the file is gone");
+        return new Uint8Array(await new Response(found.body as BodyInit).arrayBuffer());
+      },
+    });
+  }
+
   return {
-    async put({ jobId, keyId, body, options: wanted, signal, fence }) {
-      const { stream, declared } = open(body);
+    async put(request) {
+      const { jobId, body, options: wanted, signal, fence, format, converting } = request;
+      const opened = openBody(body);
+      const { stream } = opened;
       if (signal.aborted || !fence()) {
         stream.cancel().catch(() => {});
         signal.throwIfAborted();
         throw stale(jobId);
       }
-      const id = ids.uuid();
-      const inspector = createInspector(wanted.mediaType ?? declared);
-      const inspected = inspect(stream, inspector);
-      const { maxBytes, retentionMs } = settings;
-      const written = await blobs.write(id, inspected.stream, { maxBytes, signal });
-      try {
-        const { mediaType, measures } = inspected.findings();
-        const createdAt = clock.nowMs();
-        const row: ArtifactRow = {
-          id,
-          jobId,
-          keyId,
-          name: sanitizeName(wanted.name),
-          mediaType,
-          ...written,
-          metadata: { ...measures, ...wanted.metadata },
-          createdAt,
-          expiresAt: retentionMs > 0 ? createdAt + retentionMs : null,
-        };
-        if (!(await store.insert(row, fence))) throw stale(jobId);
-        return fromRow(row);
-      } catch (error) {
-        await blobs.remove(id).catch((cause) => {
-          log.warn("a discarded file stays until the next sweep", { artifact: id, cause });
-        });
-        throw error;
+      const declared = wanted.mediaType ?? opened.declared;
+      if (!format || !converter || wanted.role === "preview") {
+        return keep(request, { stream, declared, name: wanted.name });
       }
+      return converter.convert({ format, stream, declared, signal, converting }, (ready) =>
+        keep(request, {
+          stream: ready.stream,
+          declared: ready.madeFrom ? ready.mediaType : declared,
+          name: ready.madeFrom ? renamed(wanted.name, format) : wanted.name,
+          madeFrom: ready.madeFrom,
+        }),
+      );
     },
 
-    get(id) {
-      const row = isBlobId(id) ? store.get(id) : undefined;
-      if (!row || (row.expiresAt !== null && row.expiresAt <= clock.nowMs())) return undefined;
-      return fromRow(row);
-    },
+    get,
     ofJob: (jobId) => store.ofJob(jobId).map(fromRow),
-    async read({ id, sizeBytes }, range) {
-      const found = await blobs.read(id, range);
-      if (found?.sizeBytes === sizeBytes) return found;
-      const actual = found?.sizeBytes ?? 0;
-      log.error("an artifact's file is missing or damaged", { artifact: id, sizeBytes, actual });
-      return undefined;
-    },
+    read,
+    inputs,
     remove: (id) => removeAll([id]),
     removeOfJob: (jobId) => removeAll(store.ofJob(jobId).map(({ id }) => id)),
 
@@ -186,80 +259,10 @@ export function createArtifacts(options: ArtifactsOptions): Artifacts {
         partial: await blobs.removePartial(beforeMs),
       };
     },
-  };
-}
-
-function fromRow({ createdAt, expiresAt, ...row }: ArtifactRow): StoredArtifact {
-  return {
-    ...row,
-    url: `/artifacts/${row.id}`,
-    createdAtMs: createdAt,
-    ...(expiresAt === null ? {} : { expiresAtMs: expiresAt }),
+    close: () => media.close(),
   };
 }
 
 function stale(jobId: string): GatewayError {
   return new GatewayError("CANCELLED", `The attempt at job ${jobId} is over; its file was dropped`);
-}
-
-function open(body: ArtifactBody): { stream: ReadableStream<Uint8Array>; declared?: string } {
-  if (body instanceof ReadableStream) return { stream: body };
-  if (body instanceof Uint8Array) return { stream: streamOf(body) };
-  if (body instanceof Blob) return { stream: body.stream(), declared: body.type || undefined };
-  if (!body.ok) {
-    body.body?.cancel().catch(() => {});
-    throw new BackendError("BACKEND_BAD_OUTPUT", `The output was answered with ${body.status}`);
-  }
-  return {
-    stream: body.body ?? streamOf(new Uint8Array(0)),
-    declared: body.headers.get("content-type") ?? undefined,
-  };
-}
-
-function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    start(controller) {
-      controller.enqueue(bytes);
-      controller.close();
-    },
-  });
-}
-
-/**
- * The same stream, seen by the inspector. What is wrong with the file fails the stream before its
- * end, so that no driver ever keeps it.
- */
-function inspect(source: ReadableStream<Uint8Array>, inspector: Inspector) {
-  const reader = source.getReader();
-  let findings: Findings | undefined;
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await reader.read().catch((cause) => Promise.reject(broken(cause)));
-        if (!done) {
-          inspector.feed(value);
-          controller.enqueue(value);
-          return;
-        }
-        findings = inspector.finish();
-        controller.close();
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-  return {
-    stream,
-    findings(): Findings {
-      if (!findings) throw new Error("the blob store did not read to the end");
-      return findings;
-    },
-  };
-}
-
-/** A connection that broke in the middle of the file; errors that have a class keep it. */
-function broken(cause: unknown): unknown {
-  const known = BackendError.is(cause) || cause instanceof GatewayError;
-  if (known || (cause instanceof DOMException && cause.name === "AbortError")) return cause;
-  return new BackendError("BACKEND_LOST", "The output broke off while it was read", { cause });
 }

@@ -147,7 +147,7 @@ export function createFsBlobs(options: FsBlobsOptions): BlobStore {
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
 /** Writes, hashes and syncs all of it; the file may be left behind when it throws. */
-async function writeFile(path: string, reader: Reader, { maxBytes, signal }: WriteLimits) {
+export async function writeFile(path: string, reader: Reader, { maxBytes, signal }: WriteLimits) {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   const file = await onDisk(() => open(path, CREATE, 0o600));
@@ -212,7 +212,7 @@ async function onDisk<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function storeError(cause: unknown): GatewayError {
+export function storeError(cause: unknown): GatewayError {
   const full = ["ENOSPC", "EDQUOT"].includes(codeOf(cause));
   const [code, message] = full
     ? (["STORAGE_FULL", "The disk that holds the artifacts is full"] as const)

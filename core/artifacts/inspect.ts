@@ -3,13 +3,16 @@
  * cut short. Keeps the first and the last bytes, never the whole.
  */
 import { BackendError } from "../sdk/errors.ts";
+import type { AudioFormat } from "../sdk/formats.ts";
 import { createBoxWalk } from "./box-walk.ts";
 import { type Measures, measure } from "./measure.ts";
-import { contradiction, mediaTypeOf } from "./sniff.ts";
+import { audioFormatOf, contradiction, mediaTypeOf } from "./sniff.ts";
 
 export interface Findings {
   readonly mediaType: string;
   readonly measures: Measures;
+  /** Of a sound in one of the formats that clients may ask for. */
+  readonly audioFormat?: AudioFormat;
 }
 
 export interface Inspector {
@@ -50,7 +53,11 @@ export function createInspector(declared: string | undefined): Inspector {
       const mediaType = mediaTypeOf(start, declared);
       const cut = cutShort(mediaType, { head: bytes, tail, sizeBytes }) ?? boxDefect(mediaType);
       if (cut) throw new BackendError("BACKEND_BAD_OUTPUT", `The ${cut}`);
-      return { mediaType, measures: measure(mediaType, bytes, sizeBytes) };
+      return {
+        mediaType,
+        measures: measure(mediaType, bytes, sizeBytes),
+        audioFormat: audioFormatOf(mediaType, start),
+      };
     },
   };
 

@@ -3,6 +3,9 @@
  * what is not certain is left out.
  */
 
+/** The properties stand before the picture's data. */
+const AVIF_HEADER_BYTES = 16 * 1024;
+
 export interface Measures {
   readonly width?: number;
   readonly height?: number;
@@ -20,6 +23,10 @@ export function measure(mediaType: string, head: Uint8Array, sizeBytes: number):
         return measureJpeg(view);
       case "image/webp":
         return measureWebp(view);
+      case "image/gif":
+        return { width: view.getUint16(6, true), height: view.getUint16(8, true) };
+      case "image/avif":
+        return measureAvif(view);
       case "audio/wav":
         return measureWav(view, sizeBytes);
       default:
@@ -63,6 +70,24 @@ function measureWebp(view: DataView): Measures {
   }
   if (kind !== "VP8 ") return {};
   return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
+}
+
+/**
+ * The largest "ispe" property: of the picture itself where it is one, and of the whole where it is
+ * put together from tiles.
+ */
+function measureAvif(view: DataView): Measures {
+  let width = 0;
+  let height = 0;
+  const end = Math.min(view.byteLength - 20, AVIF_HEADER_BYTES);
+  for (let at = 4; at < end; at += 1) {
+    // A box of 20 bytes: size, name, version and flags, width, height.
+    if (view.getUint8(at) !== 0x69 || ascii(view, at) !== "ispe") continue;
+    if (view.getUint32(at - 4) !== 20) continue;
+    const [across, down] = [view.getUint32(at + 8), view.getUint32(at + 12)];
+    if (across * down > width * height) [width, height] = [across, down];
+  }
+  return width > 0 && height > 0 ? { width, height } : {};
 }
 
 function measureWav(view: DataView, sizeBytes: number): Measures {

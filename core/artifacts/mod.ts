@@ -3,7 +3,6 @@ export {
   type ArtifactsOptions,
   createArtifacts,
   type PutRequest,
-  type StoredArtifact,
   type Swept,
 } from "./artifacts.ts";
 export type {
@@ -14,6 +13,9 @@ export type {
   WriteLimits,
   WrittenBlob,
 } from "./blobs.ts";
+export { type FoundFfmpeg, findFfmpeg } from "./ffmpeg.ts";
 export { createFsBlobs, type FsBlobsOptions } from "./fs-blobs.ts";
+export type { Incoming, Inputs, Upload } from "./inputs.ts";
 export { type ArtifactAccess, artifactRoutes } from "./routes.ts";
 export { type ArtifactWire, artifactSchema, artifactToWire, exampleArtifact } from "./schema.ts";
+export type { StoredArtifact } from "./stored.ts";

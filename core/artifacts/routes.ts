@@ -3,11 +3,12 @@ import { Type as t } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
 import { GatewayError } from "../errors.ts";
 import { type Route, route } from "../http/route.ts";
-import type { Artifacts, StoredArtifact } from "./artifacts.ts";
+import type { Artifacts } from "./artifacts.ts";
 import { disposition } from "./names.ts";
 import { decideRange, isUnchanged, mayResume, type RangeDecision } from "./ranges.ts";
 import { artifactSchema, artifactToWire, exampleArtifact } from "./schema.ts";
 import { mayShowInline } from "./sniff.ts";
+import type { StoredArtifact } from "./stored.ts";
 
 export interface ArtifactAccess {
   /** Whether this principal may see what the key owns. */
@@ -55,7 +56,7 @@ export function artifactRoutes(artifacts: Artifacts, access: ArtifactAccess): Ro
       query: inlineQuery,
       docs: {
         tag: "artifacts",
-        summary: "Download an output",
+        summary: "Download a file",
         description:
           "The bytes themselves, without envelope. One `Range: bytes=` is served (206); `ETag` " +
           "is the SHA-256. HEAD gives the same headers.",
@@ -72,7 +73,7 @@ export function artifactRoutes(artifacts: Artifacts, access: ArtifactAccess): Ro
       params: artifactId,
       docs: {
         tag: "artifacts",
-        summary: "Delete an output; its job stays",
+        summary: "Delete a file; its job stays",
         data: t.Object({ id: t.String(), deleted: t.Literal(true) }),
         exampleData: { id: exampleArtifact.id, deleted: true },
       },
@@ -89,7 +90,8 @@ export function artifactRoutes(artifacts: Artifacts, access: ArtifactAccess): Ro
       params: t.Object({ job_id: t.String() }),
       docs: {
         tag: "artifacts",
-        summary: "List the outputs of a job, oldest first",
+        summary:
+          "List the files of a job, oldest first: what it made, and what came with its request",
         data: t.Object({ items: t.Array(artifactSchema) }),
         exampleData: { items: [exampleArtifact] },
       },

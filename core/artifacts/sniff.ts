@@ -3,7 +3,11 @@
  * choose among types that look the same. What a browser could run becomes application/octet-stream.
  */
 
+import type { AudioFormat } from "../sdk/formats.ts";
+
 export const UNKNOWN_TYPE = "application/octet-stream";
+
+const OGG_PAGE_BYTES = 128;
 
 /** A type's look, and the declared types that the same look may have. */
 interface Signature {
@@ -64,6 +68,18 @@ export function mediaTypeOf(head: Uint8Array, declared?: string): string {
   if (isJsonType(claim)) return JSON_VALUE.test(content) ? claim : "text/plain";
   if (TEXT_TYPES.includes(claim)) return claim;
   return UNKNOWN_TYPE;
+}
+
+/** The audio format of such a file, for clients that asked for one; undefined for all others. */
+export function audioFormatOf(mediaType: string, head: Uint8Array): AudioFormat | undefined {
+  if (mediaType === "audio/wav") return "wav";
+  if (mediaType === "audio/mpeg") return "mp3";
+  if (mediaType === "audio/flac") return "flac";
+  if (mediaType !== "audio/ogg" && mediaType !== "audio/opus") return undefined;
+  // The first page of an Ogg file holds the first packet of its stream, which names the codec.
+  const page = text(head, 0, OGG_PAGE_BYTES);
+  if (page.includes("OpusHead")) return "opus";
+  return page.includes("\x01vorbis") ? "ogg" : undefined;
 }
 
 /**

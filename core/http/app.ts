@@ -7,12 +7,13 @@ import { GatewayError } from "../errors.ts";
 import type { Ids } from "../ids.ts";
 import { type Log, messageOf } from "../log.ts";
 import { type Check, createCheck, expectValid } from "../validation.ts";
-import { readJson } from "./body.ts";
+import { readBody } from "./body.ts";
 import { clientError, failure, SECURITY_HEADERS, success } from "./envelope.ts";
 import { createHostCheck } from "./hosts.ts";
 import {
   type Admitted,
   type Connection,
+  fileFields,
   type Policy,
   queryOf,
   Reply,
@@ -34,6 +35,8 @@ export interface HttpOptions {
   /** Origins whose pages may call the API; none by default. */
   readonly allowedOrigins: readonly string[];
   readonly maxBodyBytes: number;
+  /** Of bodies that may bring files; as `maxBodyBytes` unless said. */
+  readonly maxUploadBytes?: number;
 }
 
 export type HttpApp = (request: Request, connection: Connection) => Promise<Response>;
@@ -50,6 +53,7 @@ interface Prepared {
   readonly params?: Check<unknown>;
   readonly query?: Check<unknown>;
   readonly body?: Check<unknown>;
+  readonly takesFiles: boolean;
 }
 
 const REQUEST_ID = /^[\w.-]{1,64}$/;
@@ -60,12 +64,13 @@ const NO_VISIT: Visit = {
 };
 
 export function createHttp(options: HttpOptions): HttpApp {
-  const { routes, ids, log, maxBodyBytes } = options;
+  const { routes, ids, log, maxBodyBytes, maxUploadBytes = maxBodyBytes } = options;
+  const limits = { maxBodyBytes, maxUploadBytes };
   const isOwnHost = createHostCheck(options.boundHost, options.allowedHosts);
   const visits = new WeakMap<Request, Visit>();
 
   async function serve(
-    { route, params, query, body }: Prepared,
+    { route, params, query, body, takesFiles }: Prepared,
     request: Request,
     rawParams: Record<string, string>,
   ): Promise<Response> {
@@ -79,7 +84,7 @@ export function createHttp(options: HttpOptions): HttpApp {
       );
       Object.assign(headers, admitted.headers);
       const takesBody = route.rawBody || body;
-      const given = takesBody ? await readJson(request, maxBodyBytes) : undefined;
+      const given = takesBody ? await readBody(request, limits, takesFiles) : undefined;
       const result = await route.handle({
         request,
         requestId,
@@ -165,6 +170,7 @@ function prepare(route: Route): Prepared {
     params: route.params && createCheck(route.params),
     query: route.query && createCheck(route.query, { convert: true }),
     body: route.body && createCheck(route.body),
+    takesFiles: route.rawBody === true && Object.keys(fileFields(route.docs.bodySchema)).length > 0,
   };
 }
 

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { type TSchema, Type as t } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { CATALOGUE, GatewayError } from "../errors.ts";
+import { bodyDocs } from "./openapi-files.ts";
 import { type Route, route } from "./route.ts";
 
 interface Description {
@@ -119,7 +120,8 @@ function withParameters(
 
 function operation(entry: Route) {
   const { docs, policy, method, path } = entry;
-  const body = entry.body ?? docs.bodySchema;
+  const schema = entry.body ?? docs.bodySchema;
+  const body = schema && bodyDocs(schema, docs.exampleBody);
   const isPublic = policy.access === "public" || policy.access === "bootstrap";
   const scope = isPublic || policy.access === "any" ? "" : `Needs the scope \`${policy.access}\`. `;
   const ticket = policy.ticket ? "A single-use `?ticket=` may stand in for the key. " : "";
@@ -130,19 +132,16 @@ function operation(entry: Route) {
       .replace(/[^a-z0-9]+/g, "_")
       .replace(/_$/, ""),
     summary: docs.summary,
-    description: `${docs.description ?? ""}\n\n${scope}${ticket}`.trim(),
+    description: [docs.description, body?.words, `${scope}${ticket}`.trim()]
+      .filter(Boolean)
+      .join("\n\n"),
     security: isPublic ? [] : [{ apiKey: [] }, { bearer: [] }],
     parameters: [
       ...parameters("path", entry.params),
       ...parameters("query", entry.query),
       ...parameters("query", docs.querySchema),
     ],
-    ...(body && {
-      requestBody: {
-        required: true,
-        content: { "application/json": { schema: body, example: docs.exampleBody } },
-      },
-    }),
+    ...(body && { requestBody: { required: true, content: body.content } }),
     responses: {
       [docs.status ?? 200]: {
         description: docs.summary,

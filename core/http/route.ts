@@ -7,6 +7,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
 import type { Scope } from "../auth/scopes.ts";
 import type { Connection } from "../runtime/mod.ts";
+import type { FileKind } from "../sdk/inputs.ts";
 
 export type { Connection, ServerSocket, SocketHandlers } from "../runtime/mod.ts";
 
@@ -55,6 +56,30 @@ export class Reply {
   }
 }
 
+/** A file of a form, on its way in. */
+export interface FormFile {
+  /** Of the part. */
+  readonly field: string;
+  /** The client's: not for a path. */
+  readonly name: string;
+  /** What the client says it is. */
+  readonly mediaType: string;
+  readonly body: ReadableStream<Uint8Array>;
+}
+
+/** A multipart body, not read yet: the handler decides where its files go. */
+export class Form {
+  /**
+   * Hands on one file after the other as they arrive and settles with the other fields. Throws what
+   * `take` does, BAD_REQUEST for a broken form, PAYLOAD_TOO_LARGE; then nothing more is read.
+   */
+  readonly read: (take: (file: FormFile) => Promise<void>) => Promise<Record<string, string>>;
+
+  constructor(read: Form["read"]) {
+    this.read = read;
+  }
+}
+
 export interface RouteDocs {
   readonly tag: string;
   /** One line. */
@@ -80,7 +105,10 @@ export interface Route {
   readonly query?: TSchema;
   /** JSON body; a route without it and without `rawBody` takes none. */
   readonly body?: TSchema;
-  /** The handler gets parsed but unchecked JSON. */
+  /**
+   * The handler gets parsed but unchecked JSON; where `docs.bodySchema` has fields for files also a
+   * `Form`, and JSON of the size of an upload.
+   */
   readonly rawBody?: true;
   readonly docs: RouteDocs;
   readonly handle: (call: Call<never, never, never>) => unknown;
@@ -96,6 +124,17 @@ export function route<Params extends TSchema, Query extends TSchema, Body extend
   },
 ): Route {
   return literal;
+}
+
+/** The fields of a body that take files, and what these must be; of any of its variants. */
+export function fileFields(schema: TSchema | undefined): Readonly<Record<string, FileKind>> {
+  const fields: Record<string, FileKind> = {};
+  for (const variant of (schema?.anyOf as TSchema[] | undefined) ?? [schema]) {
+    for (const [name, field] of Object.entries<TSchema>(variant?.properties ?? {})) {
+      if (field.file) fields[name] = field.file as FileKind;
+    }
+  }
+  return fields;
 }
 
 /** The query of a request; of a name that comes twice the last value. */

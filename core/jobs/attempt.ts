@@ -5,9 +5,11 @@
 import type { Clock } from "../clock.ts";
 import { GatewayError } from "../errors.ts";
 import { type Log, messageOf } from "../log.ts";
+import { BackendError } from "../sdk/errors.ts";
+import { AUDIO_FORMATS } from "../sdk/formats.ts";
 import type { Job } from "../sdk/job.ts";
 import type { Change, Entry } from "./changes.ts";
-import type { ArtifactsPort } from "./ports.ts";
+import type { ArtifactsPort, FilesPort } from "./ports.ts";
 import type { Previews } from "./previews.ts";
 import type { JobRow } from "./row.ts";
 import type { JobStore } from "./store.ts";
@@ -32,6 +34,8 @@ export interface Attempt {
 export interface AttemptPorts {
   readonly store: JobStore;
   readonly artifacts: ArtifactsPort;
+  /** Absent where no request brings files. */
+  readonly files?: Pick<FilesPort, "open">;
   readonly previews: Previews;
   readonly clock: Clock;
   readonly log: Log;
@@ -99,7 +103,9 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
       if (previews.put(id, { image, mediaType })) preview.push(mediaType);
     },
     async file({ artifact_id }) {
-      throw new GatewayError("NOT_FOUND", `There is no file ${artifact_id}`);
+      const found = ports.files?.open(artifact_id, { id, keyId: row.keyId });
+      if (found) return found;
+      throw new BackendError("BACKEND_REJECTED", `The file ${artifact_id} is not there any more`);
     },
     async artifact(body, options) {
       active();
@@ -110,6 +116,7 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
       }
       // The row decides: the signal follows the commit of a cancel only later.
       const fence = () => !signal.aborted && store.isCurrent(id, epoch);
+      const format = AUDIO_FORMATS.find((name) => name === row.input.format);
       const artifact = await artifacts.put({
         jobId: id,
         keyId: row.keyId,
@@ -117,6 +124,8 @@ export function createAttempt(row: JobRow, signal: AbortSignal, ports: AttemptPo
         options,
         signal,
         fence,
+        format,
+        converting: () => progress.push({ value: fraction || null, note: `making ${format}` }),
       });
       active();
       stored.push(artifacts.wire(artifact));

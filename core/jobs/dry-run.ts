@@ -3,6 +3,7 @@ import { type TSchema, Type as t } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
 import { GatewayError } from "../errors.ts";
 import { type Call, Reply } from "../http/route.ts";
+import type { Parcel } from "./intake.ts";
 import type { Jobs } from "./jobs.ts";
 import type { SchedulingPort } from "./ports.ts";
 import { type CataloguePort, priorityOf, type ResolvedWork, workOf } from "./work.ts";
@@ -61,17 +62,20 @@ export interface DryRunPorts {
 
 export type DryRun = (
   kind: string,
-  call: Pick<Call<unknown, unknown, unknown>, "request" | "body">,
+  call: Pick<Call<unknown, unknown, unknown>, "request">,
+  parcel: Pick<Parcel, "body" | "pack">,
   principal: Principal,
 ) => Promise<Reply>;
 
 export function createDryRun(ports: DryRunPorts): DryRun {
   const { jobs, catalogue, scheduling, nowMs, monotonicMs } = ports;
-  return async (kind, { request, body }, principal) => {
+  return async (kind, { request }, { body, pack }, principal) => {
     const { keyId, limits } = principal;
     let resolved: ResolvedWork;
     try {
       resolved = await catalogue.resolve(kind, body, principal);
+      // Of a parcel that keeps nothing: only what is wrong with its files comes out.
+      await pack(resolved.input);
     } catch (error) {
       // That it can never fit is what was asked; everything else is wrong with the request.
       if (error instanceof GatewayError && error.code === "INFEASIBLE_VRAM") {

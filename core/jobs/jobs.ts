@@ -10,7 +10,14 @@ import { createHub, type Hub, isLastEvent } from "./hub.ts";
 import { createLoadingNotes } from "./loading.ts";
 import { errorOf, failureOf } from "./outcome.ts";
 import { persist } from "./persist.ts";
-import type { AdmissionPort, ArtifactsPort, BackendsPort, Choices } from "./ports.ts";
+import type {
+  AdmissionPort,
+  ArtifactsPort,
+  BackendsPort,
+  Choices,
+  FilesPort,
+  Incoming,
+} from "./ports.ts";
 import { createPreviews, type Previews } from "./previews.ts";
 import { withoutInput } from "./private-text.ts";
 import { createQueue } from "./queue.ts";
@@ -32,6 +39,8 @@ export interface Work {
   readonly anyBackend?: boolean;
   readonly model?: string;
   readonly input: Record<string, unknown>;
+  /** Files that the input names; they become the job's own in the commit that makes it. */
+  readonly files?: readonly Incoming[];
   readonly priority: number;
   readonly startByMs?: number;
   readonly timeoutMs?: number;
@@ -60,6 +69,7 @@ export interface Jobs {
   holding(id: string): Holding | undefined;
   readonly hub: Hub;
   readonly previews: Previews;
+  readonly files?: FilesPort;
   counts(): { readonly pending: number; readonly running: number };
   /** Takes up what the last process left; to be called before listening. */
   recover(): Promise<void>;
@@ -77,6 +87,8 @@ export interface JobsOptions {
   readonly random: () => number;
   readonly admission: AdmissionPort;
   readonly artifacts: ArtifactsPort;
+  /** Without it no request brings files. */
+  readonly files?: FilesPort;
   readonly backends: BackendsPort;
   /**
    * The backends that may do a job that is on disk, its own first; only that one when the job is
@@ -127,6 +139,7 @@ export function createJobs(options: JobsOptions): Jobs {
   const runner = createRunner({
     store,
     artifacts,
+    files: options.files,
     previews,
     backends,
     clock,
@@ -195,12 +208,14 @@ export function createJobs(options: JobsOptions): Jobs {
 
   async function submit(work: Work) {
     refuse(work);
-    const { choices, activeLimit: _, ...job } = work;
+    const { choices, activeLimit: _, files = [], ...job } = work;
     const [{ backend }] = choices;
+    const made = { id: ids.uuid(), backend, ...job };
+    const attach = () => options.files?.attach(made, files);
     // Counted before the commit, or parallel requests would pass the limit together.
     count(work.keyId, 1);
     arriving++;
-    const inserted = await store.insert({ id: ids.uuid(), backend, ...job }).catch((error) => {
+    const inserted = await store.insert(made, attach).catch((error) => {
       arriving--;
       count(work.keyId, -1);
       throw error;
@@ -253,6 +268,7 @@ export function createJobs(options: JobsOptions): Jobs {
     holding: runner.holding,
     hub,
     previews,
+    files: options.files,
     replay(keyId, idempotency) {
       const found = store.replay(keyId, idempotency);
       if (found?.kind === "mismatch") throw new GatewayError("IDEMPOTENCY_MISMATCH");

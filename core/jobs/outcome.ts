@@ -21,17 +21,21 @@ export function isJson(value: unknown): boolean {
   }
 }
 
+/** A server's words go into messages, and it may use many. */
+const MAX_MESSAGE = 2_000;
+
 /** Errors of ours and of plugins keep their code; anything else is `what` and stays vague outside. */
 export function failureOf(error: unknown, what: string): Failure {
   if (BackendError.is(error) && Object.hasOwn(CATALOGUE, error.code)) {
-    const { code, message, details, retryAfterMs } = error;
+    const { code, details, retryAfterMs } = error;
+    const message = error.message.slice(0, MAX_MESSAGE);
     return { code, message, details: isJson(details) ? details : undefined, retryAfterMs };
   }
   if (error instanceof GatewayError) {
     return { code: error.code, message: error.message, details: error.details };
   }
   const code: ErrorCode = "INTERNAL";
-  return { code, message: `${what} failed: ${messageOf(error)}` };
+  return { code, message: `${what} failed: ${messageOf(error)}`.slice(0, MAX_MESSAGE) };
 }
 
 /** The failure as the job's end. */

@@ -1,6 +1,8 @@
 /** What jobs need of the rest of the kernel; `kernel.ts` hands it over. */
 import type { ErrorCode } from "../errors.ts";
-import type { Artifact, ArtifactBody, ArtifactOptions } from "../sdk/job.ts";
+import type { AudioFormat } from "../sdk/formats.ts";
+import type { FileKind } from "../sdk/inputs.ts";
+import type { Artifact, ArtifactBody, ArtifactOptions, InputFile } from "../sdk/job.ts";
 import type { AnyCapability, Context, VramCost } from "../sdk/plugin.ts";
 
 /** A backend that may do the job, and what the job asks of its device. */
@@ -82,8 +84,10 @@ export interface BackendPort {
 
 export interface BackendsPort {
   get(name: string): BackendPort | undefined;
-  /** An infrastructure failure was seen: the health check should look now. */
-  failed(name: string, code: ErrorCode): void;
+  /** An attempt failed there, for another reason than a limit that its client set. */
+  failed(name: string, code: ErrorCode, jobId: string): void;
+  /** An attempt completed there. */
+  worked?(name: string): void;
 }
 
 export interface ArtifactsPort {
@@ -94,8 +98,49 @@ export interface ArtifactsPort {
     readonly options: ArtifactOptions;
     readonly signal: AbortSignal;
     readonly fence: () => boolean;
+    /** Sounds are stored in this format, whatever the backend made. */
+    readonly format?: AudioFormat;
+    /** Called when a sound has to be made into that format. */
+    readonly converting?: () => void;
   }): Promise<Artifact>;
   removeOfJob(jobId: string): Promise<void>;
   /** The artifact as clients read it. */
   wire(artifact: Artifact): Record<string, unknown>;
+}
+
+/** A file on its way into a job. */
+export interface Incoming {
+  /** Under which the job will find it. */
+  readonly id: string;
+  /** Found in the bytes. */
+  readonly mediaType: string;
+  /** Lower-case hexadecimal. */
+  readonly sha256: string;
+}
+
+/** Bytes that came with a request, for one of its fields. */
+export interface Upload {
+  readonly field: string;
+  readonly kind: FileKind;
+  readonly name: string;
+  /** What the client says they are. */
+  readonly declared?: string;
+  readonly body: ReadableStream<Uint8Array> | Uint8Array;
+}
+
+/** Files that come with requests; each must be attached or discarded. */
+export interface FilesPort {
+  /** Stores the bytes, or throws what the client gets. */
+  receive(upload: Upload): Promise<Incoming>;
+  /** Throws what `receive` would, and keeps nothing. */
+  examine(upload: Upload): Promise<void>;
+  /** An earlier file of this key, or one that came with this job; throws for all others. */
+  find(
+    reference: { readonly field: string; readonly kind: FileKind; readonly id: string },
+    owner: { readonly keyId: string } | { readonly jobId: string },
+  ): Incoming;
+  /** Synchronous, inside the transaction that makes the job; throws when a file is gone. */
+  attach(job: { readonly id: string; readonly keyId: string }, files: readonly Incoming[]): void;
+  discard(file: Incoming): Promise<void>;
+  open(id: string, job: { readonly id: string; readonly keyId: string }): InputFile | undefined;
 }

@@ -4,14 +4,21 @@
  * asked to stop. See DESIGN.md for the table of endings.
  */
 import type { Clock } from "../clock.ts";
-import { CATALOGUE, GatewayError } from "../errors.ts";
+import { GatewayError } from "../errors.ts";
 import { type Log, messageOf } from "../log.ts";
 import { type Attempt, createAttempt } from "./attempt.ts";
 import type { Change } from "./changes.ts";
 import { createOrphans, within } from "./orphans.ts";
 import { errorOf, failureOf, isJson, outputOf } from "./outcome.ts";
 import { persist } from "./persist.ts";
-import type { ArtifactsPort, BackendPort, BackendsPort, LeaseEnd, LeasePort } from "./ports.ts";
+import type {
+  ArtifactsPort,
+  BackendPort,
+  BackendsPort,
+  FilesPort,
+  LeaseEnd,
+  LeasePort,
+} from "./ports.ts";
 import type { Previews } from "./previews.ts";
 import { withoutInput } from "./private-text.ts";
 import { type Failure, judge } from "./retry.ts";
@@ -21,6 +28,7 @@ import type { JobStore } from "./store.ts";
 export interface RunnerPorts {
   readonly store: JobStore;
   readonly artifacts: ArtifactsPort;
+  readonly files?: FilesPort;
   readonly previews: Previews;
   readonly backends: BackendsPort;
   readonly clock: Clock;
@@ -137,6 +145,7 @@ export function createRunner(ports: RunnerPorts): Runner {
       attempt.finish();
       if ("output" in end) {
         lesson = "completed";
+        backends.worked?.(row.backend);
         const { output } = end;
         await written(() => complete(row, output));
       }
@@ -204,7 +213,8 @@ export function createRunner(ports: RunnerPorts): Runner {
 
   /** Writes what a failed attempt leads to: another attempt, or the job's end. */
   async function conclude(row: JobRow, failure: Failure): Promise<void> {
-    if (CATALOGUE[failure.code].status === 503) backends.failed(row.backend, failure.code);
+    const isOwnLimit = failure.code === "ATTEMPT_TIMEOUT" && row.timeoutMs !== null;
+    if (!isOwnLimit) backends.failed(row.backend, failure.code, row.id);
     const verdict = judge(failure, {
       attempts: row.attempts,
       rerun: row.timeoutMs === null,

@@ -19,7 +19,8 @@ import {
 import { isTerminal } from "./state.ts";
 
 export interface JobStore {
-  insert(job: NewJob): Promise<Insertion>;
+  /** `attach` writes in the same commit, and only when the job is new. */
+  insert(job: NewJob, attach?: () => void): Promise<Insertion>;
   replay(keyId: string, idempotency: Idempotency): Replay | undefined;
   /** Where it was granted; for a job that named no backend that may be another one. */
   claim(id: string, at: Granted): Promise<Change | undefined>;
@@ -178,7 +179,7 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
 
   return {
     replay,
-    insert: (job) =>
+    insert: (job, attach) =>
       write((): Insertion => {
         const now = clock.nowMs();
         if (job.idempotency) {
@@ -204,6 +205,7 @@ export function createJobStore(database: Database, clock: Clock): JobStore {
           timeoutMs: row.timeoutMs,
           now,
         });
+        attach?.();
         return { kind: "inserted", change: { row, event: createdEvent(row) } };
       }),
     claim: (id, { backend, device }) =>

@@ -5,9 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import { Type as t } from "@sinclair/typebox";
+import type { Principal } from "../auth/principal.ts";
 import { GatewayError } from "../errors.ts";
-import { type Call, Reply, type Route, route } from "../http/route.ts";
+import { type Call, Form, Reply, type Route, route } from "../http/route.ts";
 import { createDryRun, dryRunQuery } from "./dry-run.ts";
+import { createIntake, type Parcel } from "./intake.ts";
 import type { Jobs, Work } from "./jobs.ts";
 import { owned } from "./owned.ts";
 import type { SchedulingPort } from "./ports.ts";
@@ -35,23 +37,49 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
   const { jobs, streams, catalogue, nowMs } = options;
 
   const dryRun = createDryRun(options);
+  const intake = createIntake(jobs.files);
 
   async function accept(service: ServicePort, call: Call<unknown, { dry_run?: boolean }, unknown>) {
-    const { principal } = call;
+    const { principal, query } = call;
     if (!principal) throw new GatewayError("UNAUTHORIZED");
-    if (call.query.dry_run) return dryRun(service.kind, call, principal);
-    const idempotency = idempotencyOf(call.request, service.route, call.body);
+    const { keyId, limits } = principal;
+    const keeps = !query.dry_run;
+    // Before a file is stored; a repeated request gets its job whatever has become of the limit.
+    const isRepeatable = call.request.headers.has("idempotency-key");
+    const bringsFiles = keeps && call.body instanceof Form;
+    if (bringsFiles && !isRepeatable) jobs.refuse({ keyId, activeLimit: limits.activeJobs });
+    const parcel = await intake.open(service.bodySchema, call, { keyId, keeps });
+    try {
+      if (query.dry_run) return await dryRun(service.kind, call, parcel, principal);
+      const { row, replayed, stream } = await submit(service, call.request, parcel, principal);
+      if (replayed) await parcel.discard();
+      return answer(call, row, { replayed, stream });
+    } catch (error) {
+      await parcel.discard();
+      throw error;
+    }
+  }
+
+  async function submit(
+    { kind, route }: ServicePort,
+    request: Request,
+    { body, identity, pack }: Parcel,
+    principal: Principal,
+  ): Promise<{ readonly row: JobRow; readonly replayed: boolean; readonly stream: boolean }> {
+    const { keyId, limits } = principal;
+    const idempotency = idempotencyOf(request, route, identity);
     // A repeated request gets its job whatever has happened since: a limit reached, a backend down.
-    const first = idempotency && jobs.replay(principal.keyId, idempotency);
-    if (first) return answer(call, first, { replayed: true, stream: wantsStream(call.body) });
-    const resolved = await catalogue.resolve(service.kind, call.body, principal);
-    const { row, replayed } = await jobs.submit({
-      ...workOf(service.kind, resolved, principal.limits, nowMs()),
-      keyId: principal.keyId,
-      priority: priorityOf(call.request, resolved),
+    const first = idempotency && jobs.replay(keyId, idempotency);
+    if (first) return { row: first, replayed: true, stream: wantsStream(body) };
+    const resolved = await catalogue.resolve(kind, body, principal);
+    const submitted = await jobs.submit({
+      ...workOf(kind, resolved, limits, nowMs()),
+      ...(await pack(resolved.input)),
+      keyId,
+      priority: priorityOf(request, resolved),
       idempotency,
     });
-    return answer(call, row, { replayed, stream: resolved.stream });
+    return { ...submitted, stream: resolved.stream };
   }
 
   async function answer(
@@ -121,6 +149,7 @@ export function workRoutes(options: WorkRoutesOptions): Route[] {
       const resolved = await catalogue.resolve(row.capability, body, principal);
       const { row: again } = await jobs.submit({
         ...workOf(row.capability, resolved, principal.limits, nowMs()),
+        ...intake.again(row, service.bodySchema, resolved.input),
         keyId: principal.keyId,
         priority: row.priority,
         tag: row.tag ?? undefined,

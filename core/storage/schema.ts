@@ -103,6 +103,8 @@ export const artifacts = sqliteTable("artifacts", {
   metadata: json<Record<string, unknown>>("metadata").notNull(),
   createdAt: integer("created_at").notNull(),
   expiresAt: integer("expires_at"),
+  role: text("role", { enum: ["output", "preview", "input"] }).notNull(),
+  blobId: text("blob_id").notNull(),
 });
 
 /** What the VRAM scheduler has learned, as `core/vram/costs` writes it. */

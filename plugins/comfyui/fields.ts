@@ -10,6 +10,8 @@ export const FIELDS = [
   "cfg",
   "seed",
   "batch",
+  "init_image",
+  "strength",
 ] as const;
 
 export type Field = (typeof FIELDS)[number];

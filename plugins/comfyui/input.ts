@@ -3,13 +3,13 @@ import { inputs, type Static, t } from "switchyard/sdk";
 import { Scalar } from "./workflow.ts";
 
 export const input = t.Composite([
-  inputs.image,
+  t.Omit(inputs.image, ["options"]),
   t.Object({
     batch: t.Optional(t.Integer({ minimum: 1, maximum: 64, description: "Pictures at once." })),
     workflow: t.Optional(
       t.String({ description: "Name of a workflow template; found by `model` when absent." }),
     ),
-    params: t.Optional(
+    options: t.Optional(
       t.Record(t.String(), Scalar, { description: "Further parameters of the workflow." }),
     ),
     graph: t.Optional(

@@ -23,18 +23,23 @@ export interface Plan {
   readonly labels: Readonly<Record<string, unknown>>;
 }
 
-/** Throws BACKEND_REJECTED when an edited template no longer fits an accepted request. */
+/**
+ * `picture`: the name that ComfyUI gave the request's. Throws BACKEND_REJECTED when an edited
+ * template no longer fits an accepted request.
+ */
 export function planOf(
   request: Request,
   settings: RequestSettings,
   { id, attempt }: { readonly id: string; readonly attempt: number },
+  picture?: string,
 ): Plan {
   const problem = problemOf(request, settings);
   const workflow = workflowOf(request, settings);
   if (problem !== undefined || !workflow) {
     throw new BackendError("BACKEND_REJECTED", problem ?? "the request names no workflow");
   }
-  const values = allValues(workflow, request, id);
+  const all = allValues(workflow, request, id);
+  const values = picture === undefined ? all : { ...all, init_image: picture };
   const graph = structuredClone(workflow.graph);
   for (const [name, { targets }] of Object.entries(workflow.params)) {
     for (const [node, input] of targets) {

@@ -2,6 +2,7 @@
 import { definePlugin, t } from "switchyard/sdk";
 import { input } from "./input.ts";
 import { modelsOf } from "./models.ts";
+import { optionsOf } from "./options.ts";
 import { costOf } from "./plan.ts";
 import { problemOf } from "./request.ts";
 import { run } from "./run.ts";
@@ -54,6 +55,7 @@ export default definePlugin({
       example: { prompt: "a red bicycle against a white wall", width: 512, height: 512, seed: 7 },
       restricted: { graph: "generate:raw" },
       restart: "resume",
+      options: async ({ config }) => optionsOf(config),
       check: problemOf,
       vram: costOf,
       run,

@@ -13,6 +13,8 @@ const TYPES: Readonly<Record<Field, Parameter["type"]>> = {
   cfg: "number",
   seed: "integer",
   batch: "integer",
+  init_image: "image",
+  strength: "number",
 };
 
 const DEFAULTS: Readonly<Partial<Record<Field, Scalar>>> = {

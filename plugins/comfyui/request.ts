@@ -18,7 +18,7 @@ export function problemOf(request: Request, settings: RequestSettings): string |
   const library = libraryOf(settings);
   if (request.graph) {
     if (request.workflow) return "graph and workflow exclude each other; send one of them";
-    if (request.params) return "params belong to a workflow; write the values into the graph";
+    if (request.options) return "options belong to a workflow; write the values into the graph";
     const problem = graphProblem(request.graph);
     if (problem) return `graph ${problem}`;
   }
@@ -37,15 +37,21 @@ export function problemOf(request: Request, settings: RequestSettings): string |
   );
 }
 
-/** The named workflow, else the one made for the named model, else the default one. */
+/**
+ * The named workflow, else one made for the named model, else the default one; and of those with the
+ * same model one that starts from a picture when the request brings one, or from none.
+ */
 export function workflowOf(request: Request, settings: LibrarySettings): Workflow | undefined {
-  const library = libraryOf(settings);
-  if (request.graph) return rawWorkflow(request.graph, library.workflows.values());
-  if (request.workflow) return library.workflows.get(request.workflow);
-  const made = [...library.workflows.values()].find(
-    (workflow) => request.model !== undefined && mainModel(workflow) === request.model,
-  );
-  return made ?? library.workflows.get(settings.default_workflow);
+  const { workflows } = libraryOf(settings);
+  if (request.graph) return rawWorkflow(request.graph, workflows.values());
+  if (request.workflow) return workflows.get(request.workflow);
+  const fits = ({ params }: Workflow) => !params.init_image === !request.init_image;
+  const madeFor = (model: string | undefined): Workflow[] =>
+    [...workflows.values()].filter((it) => model !== undefined && mainModel(it) === model);
+  const made = madeFor(request.model);
+  const usual = made.find(fits) ?? made[0] ?? workflows.get(settings.default_workflow);
+  if (!usual || fits(usual)) return usual;
+  return madeFor(mainModel(usual)).find(fits) ?? usual;
 }
 
 /** The model file in the workflow's own graph. */
@@ -74,6 +80,8 @@ export function weightsOf(workflow: Workflow, request: Request): string {
 
 /** Width x height x batch of all pictures; 0 when the workflow does not tell. */
 export function pixelsOf(workflow: Workflow, request: Request): number {
-  const { width = 0, height = 0, batch = 1 } = allValues(workflow, request);
-  return Number(width) * Number(height) * Number(batch);
+  const { width = 0, height = 0, megapixels = 0, batch = 1 } = allValues(workflow, request);
+  // A workflow that keeps a picture's shape says how large it makes it.
+  const pixels = Number(width) * Number(height) || Number(megapixels) * 2 ** 20;
+  return pixels * Number(batch);
 }

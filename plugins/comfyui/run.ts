@@ -1,5 +1,5 @@
 /** One job from its graph to its pictures. */
-import { BackendError, type Context, type HttpClient, type Job, matches, t } from "switchyard/sdk";
+import { BackendError, type Context, type HttpClient, isShutdown, type Job } from "switchyard/sdk";
 import { executionFailure } from "./failure.ts";
 import type { Request } from "./input.ts";
 import { collect, filesOf } from "./outputs.ts";
@@ -8,6 +8,7 @@ import { isAlive, lookUp, type Prompt } from "./prompt.ts";
 import type { RequestSettings } from "./request.ts";
 import { cancel, settle } from "./stop.ts";
 import { type SubmitSettings, submit } from "./submit.ts";
+import { upload } from "./upload.ts";
 import { type Watch, watch } from "./watch.ts";
 
 export type RunSettings = RequestSettings & SubmitSettings;
@@ -31,7 +32,9 @@ export async function run(
       // A new id for every attempt: ComfyUI silences a socket that takes over another one's id.
       const clientId = `${job.id}-${job.attempt}`;
       await socket.connect(clientId);
-      await submit(job, context, plan, clientId);
+      const picture = await upload(job, http);
+      const sent = picture ? planOf(job.input, config, job, picture) : plan;
+      await submit(job, context, sent, clientId);
       return { clientId };
     });
     // After a restart: events only go to the id that the prompt was sent with.
@@ -76,8 +79,4 @@ function failureOf({ state, execution_error }: Prompt): BackendError {
   }
   const message = "ComfyUI no longer knows the job: it was restarted, or its queue was cleared";
   return new BackendError("BACKEND_LOST", message);
-}
-
-function isShutdown({ aborted, reason }: AbortSignal): boolean {
-  return aborted && matches(t.Object({ code: t.Literal("SHUTTING_DOWN") }), reason);
 }

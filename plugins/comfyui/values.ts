@@ -1,6 +1,5 @@
 /** What a request asks of a workflow's parameters: which it may set, and to which values. */
-import { createHash } from "node:crypto";
-import { matches } from "switchyard/sdk";
+import { inputs, matches, seedOf } from "switchyard/sdk";
 import { FIELDS, tokenOf } from "./fields.ts";
 import type { Request } from "./input.ts";
 import { namesProblem } from "./names.ts";
@@ -10,10 +9,11 @@ export type Values = Readonly<Record<string, Scalar>>;
 
 /** The values that the request itself gives. */
 export function givenValues(request: Request): Values {
-  const given: Record<string, Scalar> = { ...request.params };
+  const given: Record<string, Scalar> = { ...request.options };
   for (const name of FIELDS) {
     const value = request[name];
-    if (value !== undefined) given[name] = value;
+    // A picture is its reference until ComfyUI has it under a name of its own.
+    if (value !== undefined) given[name] = typeof value === "object" ? value.artifact_id : value;
   }
   return given;
 }
@@ -21,11 +21,11 @@ export function givenValues(request: Request): Values {
 /** Why the workflow cannot take these values. Dropping one in silence would surprise. */
 export function valuesProblem(workflow: Workflow, request: Request): string | undefined {
   const { name, params } = workflow;
-  const twice = FIELDS.find((field) => request.params?.[field] !== undefined);
-  if (twice) return `params.${twice}: write it as the field "${twice}" of the request itself`;
+  const twice = FIELDS.find((field) => request.options?.[field] !== undefined);
+  if (twice) return `options.${twice}: write it as the field "${twice}" of the request itself`;
   const own = Object.keys(params).filter((param) => !FIELDS.some((field) => field === param));
-  for (const param of Object.keys(request.params ?? {})) {
-    const problem = namesProblem(`param of workflow "${name}"`, param, own);
+  for (const param of Object.keys(request.options ?? {})) {
+    const problem = namesProblem(`option of workflow "${name}"`, param, own);
     if (problem) return problem;
   }
   for (const [param, value] of Object.entries(givenValues(request))) {
@@ -36,12 +36,16 @@ export function valuesProblem(workflow: Workflow, request: Request): string | un
     const problem = valueProblem(parameter, value);
     if (problem) return `${param} ${problem} in workflow "${name}", got ${JSON.stringify(value)}`;
   }
-  const open = Object.entries(allValues(workflow, request)).find(([, v]) => tokenOf(v));
+  const values = Object.entries(allValues(workflow, request));
+  const lacking = values.find(([param, v]) => params[param]?.type === "image" && v === "");
+  if (lacking) return `workflow "${name}" starts from a picture; send it as ${lacking[0]}`;
+  const open = values.find(([, v]) => tokenOf(v));
   return open && `the graph asks for {{${open[0]}}}, so the request must have "${open[0]}"`;
 }
 
 function valueProblem({ type, min, max, options }: Parameter, value: Scalar): string | undefined {
-  const isRight = type === "integer" ? Number.isInteger(value) : typeof value === type;
+  const plain = type === "image" ? "string" : type;
+  const isRight = type === "integer" ? Number.isInteger(value) : typeof value === plain;
   if (!isRight) return `must be of type ${type}`;
   if (options && !options.includes(value)) return `must be one of ${options.join(", ")}`;
   if (typeof value !== "number") return undefined;
@@ -55,15 +59,12 @@ export function allValues({ params, graph }: Workflow, request: Request, jobId =
   const given = givenValues(request);
   for (const [name, { default: fallback, targets, max }] of Object.entries(params)) {
     const [[node, input] = ["", ""]] = targets;
-    const chosen = fallback === "random" ? chance(`${jobId} ${name}`, max) : fallback;
+    const chosen =
+      fallback === "random"
+        ? seedOf(`${jobId} ${name}`, Math.min(max ?? inputs.MAX_SEED, inputs.MAX_SEED))
+        : fallback;
     const value = given[name] ?? chosen ?? graph[node]?.inputs[input];
     if (matches(Scalar, value)) values[name] = value;
   }
   return values;
-}
-
-/** Random for the world, the same for a job: one that is picked up after a crash keeps its seed. */
-function chance(source: string, max = Number.MAX_SAFE_INTEGER): number {
-  const bits = createHash("sha256").update(source).digest().readBigUInt64BE();
-  return Number(bits % (BigInt(Math.min(max, Number.MAX_SAFE_INTEGER)) + 1n));
 }

@@ -10,7 +10,7 @@ export type Graph = Static<typeof Graph>;
 export const Scalar = t.Union([t.String(), t.Number(), t.Boolean()]);
 export type Scalar = Static<typeof Scalar>;
 
-const TYPES = ["string", "integer", "number", "boolean"] as const;
+const TYPES = ["string", "integer", "number", "boolean", "image"] as const;
 
 const Parameter = t.Object(
   {

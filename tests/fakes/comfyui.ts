@@ -25,6 +25,12 @@ export interface FakeComfyUIOptions extends ResidenceOptions {
   readonly noCancelApi?: boolean;
   /** As servers before 2024-08: no `/models`. */
   readonly noModelsApi?: boolean;
+  /** As `--max-upload-size`; 100 MB unless said. */
+  readonly maxUploadBytes?: number;
+  /** Other bytes are there already under every name. */
+  readonly renamesUploads?: boolean;
+  /** Uploads are gone by the time of the prompt. */
+  readonly losesUploads?: boolean;
   /** Previews never name their prompt. */
   readonly plainPreviews?: boolean;
   /** As since 2026-02 on NVIDIA: its weights are not PyTorch's. */
@@ -61,7 +67,7 @@ export interface FakeComfyUI extends Fake {
 export async function startFakeComfyUI(options: FakeComfyUIOptions = {}): Promise<FakeComfyUI> {
   const { port = 0, stepMs = 3, models = MODELS, version = "0.38.1" } = options;
   const { noJobsApi = false, noCancelApi = false, noModelsApi = false } = options;
-  const { dynamicVram = false } = options;
+  const { dynamicVram = false, maxUploadBytes = 100 * 1024 * 1024 } = options;
   const sockets = createSockets(options);
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   const residence = createResidence(options);
@@ -69,7 +75,9 @@ export async function startFakeComfyUI(options: FakeComfyUIOptions = {}): Promis
   if (options.workerDead) worker.kill();
   const submissions = new Map<string, number>();
   const classes = nodeClasses(models);
-  const ways = { noJobsApi, noCancelApi, noModelsApi, dynamicVram };
+  const { renamesUploads = false, losesUploads = false } = options;
+  const uploads = { maxUploadBytes, renamesUploads, losesUploads };
+  const ways = { noJobsApi, noCancelApi, noModelsApi, dynamicVram, ...uploads };
   const answer = createRoutes({ worker, models, classes, files, submissions, version, ...ways });
   const calls: string[] = [];
   const prompts: Record<string, unknown>[] = [];

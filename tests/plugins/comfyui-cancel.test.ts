@@ -167,8 +167,8 @@ describe("the models", () => {
 
   const of = (name: string, kind: string, workflows: string[]) => ({ name, kind, workflows });
   const MODELS = [
-    of("sd_xl_base_1.0.safetensors", "checkpoints", ["sdxl"]),
-    of("v1-5-pruned-emaonly.safetensors", "checkpoints", ["sdxl"]),
+    of("sd_xl_base_1.0.safetensors", "checkpoints", ["sdxl-img2img", "sdxl"]),
+    of("v1-5-pruned-emaonly.safetensors", "checkpoints", ["sdxl-img2img", "sdxl"]),
     of("flux1-dev.safetensors", "diffusion_models", ["flux-dev", "z-image-turbo"]),
     of("z_image_turbo_bf16.safetensors", "diffusion_models", ["flux-dev", "z-image-turbo"]),
   ];

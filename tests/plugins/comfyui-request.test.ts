@@ -42,13 +42,13 @@ describe("a request", () => {
 
   test("with an unknown workflow hears which there are and which was meant", () => {
     expect(check({ workflow: "sdlx" })).toBe(
-      'Unknown workflow "sdlx"; did you mean "sdxl"? choose one of flux-dev, sdxl, z-image-turbo',
+      'Unknown workflow "sdlx"; did you mean "sdxl"? choose one of flux-dev, sdxl-img2img, sdxl, z-image-turbo',
     );
   });
 
-  test("with an unknown param hears which the workflow has", () => {
-    const problem = check({ workflow: "flux-dev", params: { guidence: 3 } });
-    expect(problem).toContain('Unknown param of workflow "flux-dev" "guidence"');
+  test("with an unknown option hears which the workflow has", () => {
+    const problem = check({ workflow: "flux-dev", options: { guidence: 3 } });
+    expect(problem).toContain('Unknown option of workflow "flux-dev" "guidence"');
     expect(problem).toContain('did you mean "guidance"? choose one of guidance, weight_dtype');
   });
 
@@ -62,12 +62,12 @@ describe("a request", () => {
     expect(check({ workflow: "z-image-turbo", steps: 51 })).toBe(
       'steps must be at most 50 in workflow "z-image-turbo", got 51',
     );
-    expect(check({ workflow: "flux-dev", params: { guidance: "3" } })).toContain("of type number");
-    expect(check({ workflow: "flux-dev", params: { weight_dtype: "fp4" } })).toContain("one of");
+    expect(check({ workflow: "flux-dev", options: { guidance: "3" } })).toContain("of type number");
+    expect(check({ workflow: "flux-dev", options: { weight_dtype: "fp4" } })).toContain("one of");
   });
 
-  test("that gives a field as a param is told to use the field", () => {
-    expect(check({ params: { steps: 3 } })).toContain('as the field "steps"');
+  test("that gives a field as an option is told to use the field", () => {
+    expect(check({ options: { steps: 3 } })).toContain('as the field "steps"');
   });
 
   test("above the megapixels that the operator allows is refused with both figures", () => {
@@ -82,9 +82,9 @@ describe("a request", () => {
     expect(check({ graph: {} })).toBe("graph has no nodes");
   });
 
-  test("with a graph and a workflow, or params, is refused", () => {
+  test("with a graph and a workflow, or options, is refused", () => {
     expect(check({ graph: SMALL_GRAPH, workflow: "sdxl" })).toContain("exclude each other");
-    expect(check({ graph: SMALL_GRAPH, params: { a: 1 } })).toContain("write the values into");
+    expect(check({ graph: SMALL_GRAPH, options: { a: 1 } })).toContain("write the values into");
   });
 
   test("with a graph gets its fields where the graph has tokens, and nowhere else", async () => {
@@ -166,7 +166,7 @@ describe("the operator's templates", () => {
     const fake = await startFake();
     const workflows_dir = await templates({ "plain.json": manifest });
     const context = contextOf(fake.url, { workflows_dir, default_workflow: "plain" });
-    const job = jobOf({ height: undefined, params: { color: 0xff0000 } });
+    const job = jobOf({ height: undefined, options: { color: 0xff0000 } });
     expect(check(job.input, context.config)).toBeUndefined();
     await run(job, context);
     expect(job.artifacts).toHaveLength(1);

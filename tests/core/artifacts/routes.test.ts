@@ -288,6 +288,7 @@ describe("on the wire", () => {
     expect(Object.keys(wire)).toEqual([
       "id",
       "name",
+      "role",
       "url",
       "sha256",
       "media_type",

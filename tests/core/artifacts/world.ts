@@ -2,7 +2,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Artifacts, createArtifacts, type PutRequest } from "../../../core/artifacts/mod.ts";
+import {
+  type Artifacts,
+  createArtifacts,
+  type FoundFfmpeg,
+  type PutRequest,
+} from "../../../core/artifacts/mod.ts";
 import { createIds } from "../../../core/ids.ts";
 import type { Logger } from "../../../core/sdk/mod.ts";
 import { type Database, openDatabase } from "../../../core/storage/mod.ts";
@@ -26,7 +31,7 @@ export interface World {
 export const RETENTION_MS = 24 * 60 * 60 * 1000;
 export const MAX_BYTES = 16_000_000;
 
-export async function makeWorld(retentionMs = RETENTION_MS): Promise<World> {
+export async function makeWorld(retentionMs = RETENTION_MS, ffmpeg?: FoundFfmpeg): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "switchyard-artifacts-"));
   let shiftMs = 0;
   const clock = { nowMs: () => Date.now() + shiftMs, monotonicMs: () => performance.now() };
@@ -40,7 +45,7 @@ export async function makeWorld(retentionMs = RETENTION_MS): Promise<World> {
   const open = () => openDatabase({ folder, ballastMiB: 0, clock, onFsyncFailure() {} });
   const settings = { retentionMs, maxBytes: MAX_BYTES };
   const over = (database: Database) =>
-    createArtifacts({ database, folder, clock, ids: createIds(), log, settings });
+    createArtifacts({ database, folder, clock, ids: createIds(), log, settings, ffmpeg });
   const database = open();
   const artifacts = over(database);
   const world: World = {
@@ -67,6 +72,7 @@ export async function makeWorld(retentionMs = RETENTION_MS): Promise<World> {
       return over(world.database);
     },
     async close() {
+      await artifacts.close();
       world.database.close();
       await rm(folder, { recursive: true, force: true });
     },

@@ -20,6 +20,7 @@ export interface WorldOptions {
   readonly backend?: Partial<BackendPort>;
   readonly restart?: "resume" | "rerun";
   readonly admission?: (fake: FakeAdmission) => JobsOptions["admission"];
+  readonly files?: JobsOptions["files"];
   /** What a job that waits again may choose from; its own backend unless said. */
   readonly choicesOf?: JobsOptions["choicesOf"];
   readonly settings?: Partial<JobsOptions["settings"]>;
@@ -93,6 +94,7 @@ export function openWorld(options: WorldOptions = {}): World {
     log: silentLog,
     random: options.random ?? (() => 0),
     admission: options.admission?.(admission) ?? admission,
+    files: options.files,
     choicesOf: options.choicesOf ?? (({ backend: name }) => [{ backend: name }]),
     artifacts: {
       put: async ({ options: { name }, fence }) => {

@@ -13,7 +13,9 @@ export type InputRule =
   | { readonly kind: "link"; readonly type: string }
   | { readonly kind: "INT" | "FLOAT"; readonly min: number; readonly max: number }
   | { readonly kind: "STRING" | "BOOLEAN" }
-  | { readonly kind: "choice"; readonly options: readonly string[] };
+  | { readonly kind: "choice"; readonly options: readonly string[] }
+  /** A file of the folder `input`, by its name there. */
+  | { readonly kind: "upload" };
 
 export interface NodeClass {
   readonly inputs: Readonly<Record<string, InputRule>>;
@@ -107,6 +109,21 @@ export function nodeClasses(models: ModelFolders): Readonly<Record<string, NodeC
       returns: ["LATENT"],
     },
     VAEDecode: { inputs: { samples: link("LATENT"), vae: link("VAE") }, returns: ["IMAGE"] },
+    VAEEncode: { inputs: { pixels: link("IMAGE"), vae: link("VAE") }, returns: ["LATENT"] },
+    RepeatLatentBatch: {
+      inputs: { samples: link("LATENT"), amount: int(1, 64) },
+      returns: ["LATENT"],
+    },
+    LoadImage: { inputs: { image: { kind: "upload" } }, returns: ["IMAGE", "MASK"] },
+    ImageScaleToTotalPixels: {
+      inputs: {
+        image: link("IMAGE"),
+        upscale_method: choice("nearest-exact", "bilinear", "area", "bicubic", "lanczos"),
+        megapixels: float(0.01, 16),
+        resolution_steps: int(1, 256),
+      },
+      returns: ["IMAGE"],
+    },
     EmptyImage: { inputs: { ...size, color: int(0, 0xffffff) }, returns: ["IMAGE"] },
     SaveImage: {
       inputs: { images: link("IMAGE"), filename_prefix: string },

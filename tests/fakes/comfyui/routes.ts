@@ -17,6 +17,12 @@ export interface RouteOptions {
   /** Before 2026-06: no `/api/jobs/{id}/cancel`. */
   readonly noCancelApi: boolean;
   readonly noModelsApi: boolean;
+  /** `--max-upload-size`, in bytes. */
+  readonly maxUploadBytes: number;
+  /** Somebody else's file has every name already. */
+  readonly renamesUploads: boolean;
+  /** Its folder `input` is cleared at the wrong moment. */
+  readonly losesUploads: boolean;
   readonly version: string;
   /** As since 2026-02 on NVIDIA: weights are not PyTorch's, only the device's free memory tells. */
   readonly dynamicVram: boolean;
@@ -44,7 +50,11 @@ export function createRoutes(options: RouteOptions): Answer {
     options.submissions.set(id, (options.submissions.get(id) ?? 0) + 1);
     if (Array.isArray(body.prompt)) throw new Error("'list' object has no attribute 'items'");
     const graph = body.prompt as Graph;
-    const verdict = validate(graph, classes);
+    const hasInput = (name: string) => {
+      const cut = name.lastIndexOf("/");
+      return files.has(fileKey("input", name.slice(0, Math.max(0, cut)), name.slice(cut + 1)));
+    };
+    const verdict = validate(graph, classes, hasInput);
     if (!verdict.ok) return refusal(verdict.error, verdict.nodeErrors);
     const clientId = body.client_id === undefined ? {} : { client_id: body.client_id };
     const extraData = { ...body.extra_data, ...clientId, create_time: Date.now() };
@@ -92,6 +102,27 @@ export function createRoutes(options: RouteOptions): Answer {
     });
   }
 
+  /** Takes any bytes, keeps them for ever, and names them anew where others have the name. */
+  async function upload(request: Request): Promise<Response> {
+    const { size } = await request.clone().blob();
+    if (size > options.maxUploadBytes) {
+      return new Response("Maximum request body size exceeded", { status: 413 });
+    }
+    const form = await request.formData();
+    const image = form.get("image");
+    if (!(image instanceof File) || image.name === "") return empty(400);
+    const type = String(form.get("type") ?? "input");
+    const subfolder = String(form.get("subfolder") ?? "");
+    if (`${subfolder}/${image.name}`.split("/").includes("..")) return empty(400);
+    const bytes = new Uint8Array(await image.arrayBuffer());
+    const overwrites = ["true", "1"].includes(String(form.get("overwrite")));
+    const taken = options.renamesUploads ? [fileKey(type, subfolder, image.name)] : [];
+    for (const key of taken) files.set(key, new Uint8Array([0]));
+    const name = overwrites ? image.name : freeUpload(files, type, subfolder, image.name, bytes);
+    if (!options.losesUploads) files.set(fileKey(type, subfolder, name), bytes);
+    return json({ name, subfolder, type });
+  }
+
   function objectInfo(name: string): Response {
     const found = classes[name];
     if (!found) return json({});
@@ -100,7 +131,7 @@ export function createRoutes(options: RouteOptions): Answer {
         input,
         rule.kind === "choice"
           ? [rule.options, {}]
-          : [rule.kind === "link" ? rule.type : rule.kind],
+          : [rule.kind === "link" ? rule.type : rule.kind === "upload" ? [] : rule.kind],
       ]),
     );
     return json({ [name]: { input: { required }, name, output: found.returns } });
@@ -123,6 +154,8 @@ export function createRoutes(options: RouteOptions): Answer {
         return queue(request);
       case "POST /interrupt":
         return interrupt(request);
+      case "POST /upload":
+        return second === "image" ? upload(request) : noRoute();
       case "POST /free":
         return free(request);
       case "POST /history":
@@ -153,6 +186,22 @@ export function createRoutes(options: RouteOptions): Answer {
         return noRoute();
     }
   };
+}
+
+/** The same name for the same bytes, else the first free one: "a (1).png". */
+function freeUpload(
+  files: ReadonlyMap<string, Uint8Array>,
+  type: string,
+  subfolder: string,
+  name: string,
+  bytes: Uint8Array,
+): string {
+  const dot = name.lastIndexOf(".");
+  for (let counter = 0; ; counter++) {
+    const own = counter === 0 ? name : `${name.slice(0, dot)} (${counter})${name.slice(dot)}`;
+    const known = files.get(fileKey(type, subfolder, own));
+    if (!known || Buffer.compare(known, bytes) === 0) return own;
+  }
 }
 
 function refusal(error: PromptError, nodeErrors: unknown = {}): Response {

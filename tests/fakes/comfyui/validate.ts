@@ -21,8 +21,10 @@ export type Verdict =
   | { readonly ok: false; readonly error: PromptError; readonly nodeErrors: NodeErrors };
 
 type Classes = Readonly<Record<string, NodeClass>>;
+/** Whether the folder `input` has the file. */
+type HasInput = (name: string) => boolean;
 
-export function validate(graph: Graph, classes: Classes): Verdict {
+export function validate(graph: Graph, classes: Classes, hasInput: HasInput): Verdict {
   for (const [id, { class_type }] of Object.entries(graph)) {
     if (!(class_type in classes))
       return { ok: false, error: unknown(id, class_type), nodeErrors: {} };
@@ -38,7 +40,7 @@ export function validate(graph: Graph, classes: Classes): Verdict {
   const nodeErrors: Record<string, NodeErrors[string]> = {};
   const outputs = ends.filter((end) => {
     const bad = upstream(graph, end).filter((id) => {
-      const errors = inputErrors(graph, id, classes);
+      const errors = inputErrors(graph, id, classes, hasInput);
       if (errors.length === 0) return false;
       const known = nodeErrors[id]?.dependent_outputs ?? [];
       nodeErrors[id] = {
@@ -72,7 +74,12 @@ export function upstream(graph: Graph, end: string): string[] {
   return ordered;
 }
 
-function inputErrors(graph: Graph, id: string, classes: Classes): PromptError[] {
+function inputErrors(
+  graph: Graph,
+  id: string,
+  classes: Classes,
+  hasInput: HasInput,
+): PromptError[] {
   const node = graph[id]!;
   const rules = Object.entries(classes[node.class_type]!.inputs);
   return rules.flatMap(([name, rule]) => {
@@ -80,7 +87,7 @@ function inputErrors(graph: Graph, id: string, classes: Classes): PromptError[] 
     if (value === undefined) return [problem("required_input_missing", name, name)];
     const wrong = linkOf(value)
       ? linkError(graph, linkOf(value)!, rule, classes)
-      : valueError(name, value, rule);
+      : valueError(name, value, rule, hasInput);
     return wrong ? [problem(wrong[0], wrong[1] || name, name, value)] : [];
   });
 }
@@ -98,8 +105,16 @@ function linkError(
   return undefined;
 }
 
-function valueError(name: string, value: unknown, rule: InputRule): [string, string] | undefined {
+function valueError(
+  name: string,
+  value: unknown,
+  rule: InputRule,
+  hasInput: HasInput,
+): [string, string] | undefined {
   switch (rule.kind) {
+    case "upload":
+      if (hasInput(String(value))) return undefined;
+      return ["custom_validation_failed", `${name} - Invalid image file: ${value}`];
     case "link":
       return ["bad_linked_input", ""];
     case "choice": {
@@ -123,6 +138,7 @@ const MESSAGES: Record<string, string> = {
   bad_linked_input: "Bad linked input, must be a length-2 list of [node_id, slot_index]",
   return_type_mismatch: "Return type mismatch between linked nodes",
   value_not_in_list: "Value not in list",
+  custom_validation_failed: "Custom validation failed for node",
   invalid_input_type: "Failed to convert an input value to a number",
   value_smaller_than_min: "Value smaller than the minimum",
   value_bigger_than_max: "Value bigger than the maximum",
