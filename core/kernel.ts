@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { artifactRoutes, createArtifacts } from "./artifacts/mod.ts";
+import { artifactRoutes } from "./artifacts/mod.ts";
 import { type Auth, authRoutes, createAuth, readAdminKeyFile } from "./auth/mod.ts";
 import type { Clock } from "./clock.ts";
 import {
@@ -24,6 +24,7 @@ import {
   createCatalogue,
   endpointRoutes,
   type Host,
+  modelsRoutes,
   openHost,
 } from "./host/mod.ts";
 import { createHttp, documentationRoutes, healthRoutes, type Route } from "./http/mod.ts";
@@ -48,9 +49,10 @@ import {
   cataloguePort,
   choicesPort,
   devicesToWire,
+  openArtifacts,
   tellChange,
 } from "./wiring.ts";
-import { inWords, phaseOf, policyPath, probeSettings } from "./wiring-gpu.ts";
+import { inWords, phaseOf, policyPath, probeSettings, residentIn } from "./wiring-gpu.ts";
 
 export interface KernelOptions {
   readonly configPath: string;
@@ -154,16 +156,14 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     },
   });
 
-  const artifacts = createArtifacts({
+  const { artifacts, conversion } = await openArtifacts({
+    config,
+    configPath,
+    env,
     database,
-    folder,
     clock,
     ids,
     log,
-    settings: {
-      retentionMs: config.artifacts.retention_ms,
-      maxBytes: config.artifacts.max_bytes,
-    },
   });
 
   const { vram, supervisor } = await openGpus({
@@ -191,9 +191,11 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     random: Math.random,
     admission: scheduling,
     artifacts: artifactsPort(artifacts),
+    files: artifacts.inputs,
     backends: {
       get: (name) => backendPort(host, name, supervisor.get(name)),
       failed: host.failed,
+      worked: host.worked,
     },
     choicesOf: choicesPort(() => catalogue),
     keyWeight: auth.gpuWeight,
@@ -210,6 +212,8 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     shortage: vram.admission.shortage,
     monotonicMs: clock.monotonicMs,
     recheck: (backend) => void host.health.check(backend),
+    isResident: residentIn(vram),
+    conversion,
   });
   ask.call = callOn(catalogue, jobs, clock);
 
@@ -255,6 +259,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
       isAdmin: (scopes) => scopes.has("gpu:admin"),
     }),
     ...backendRoutes(host.backends),
+    ...modelsRoutes({ catalogue, monotonicMs: clock.monotonicMs }),
     ...endpointRoutes(host.backends, log),
     ...(config.http.docs
       ? documentationRoutes(() => routes, { title: "Switchyard", version: VERSION })
@@ -269,6 +274,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
     allowedHosts: config.http.allowed_hosts,
     allowedOrigins: config.http.allowed_origins,
     maxBodyBytes: config.http.max_body_bytes,
+    maxUploadBytes: config.http.max_upload_bytes,
   });
 
   await supervisor.recover();
@@ -320,6 +326,7 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
       await vram.close();
       await supervisor.close();
       await host.close();
+      await artifacts.close();
       await server.stop(STOP_GRACE_MS);
       auth.close();
       database.close();

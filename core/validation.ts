@@ -2,10 +2,11 @@
  * Checks a value from outside against a TypeBox schema: fills in defaults, drops unknown keys, and
  * says everything that is wrong at once, by field.
  */
-import { FormatRegistry, KindGuard, type Static, type TSchema } from "@sinclair/typebox";
+import { KindGuard, type Static, type TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Value, type ValueError } from "@sinclair/typebox/value";
 import { GatewayError } from "./errors.ts";
+import "./sdk/text-formats.ts";
 import { strictForm } from "./strict-form.ts";
 
 export interface FieldError {
@@ -20,13 +21,8 @@ export type Checked<T> =
 
 export type Check<T> = (value: unknown) => Checked<T>;
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 const MAX_ERRORS = 20;
 const SHOWN_VALUE_LENGTH = 60;
-
-FormatRegistry.Set("uuid", (text) => UUID.test(text));
-FormatRegistry.Set("date-time", (text) => DATE_TIME.test(text) && !Number.isNaN(Date.parse(text)));
 
 export interface CheckOptions {
   /** Turns "3" into 3 and "true" into true first: for query strings. */

@@ -1,22 +1,30 @@
 /** Fits the modules' ports to each other, for `kernel.ts`: siblings know ports, not siblings. */
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { type TObject, Type as t } from "@sinclair/typebox";
-import { type Artifacts, artifactToWire, type StoredArtifact } from "./artifacts/mod.ts";
+import {
+  type Artifacts,
+  artifactToWire,
+  createArtifacts,
+  findFfmpeg,
+  type StoredArtifact,
+} from "./artifacts/mod.ts";
 import { scopeOfCapability } from "./auth/mod.ts";
 import type { Principal } from "./auth/principal.ts";
 import { SCOPES } from "./auth/scopes.ts";
 import type { Clock } from "./clock.ts";
-import { formatProblems, type LoadedConfig } from "./config/mod.ts";
+import { formatProblems, type GatewayConfig, type LoadedConfig } from "./config/mod.ts";
 import { type ErrorCode, GatewayError } from "./errors.ts";
 import {
   type Catalogue,
   type Choice,
+  type ConversionPort,
   checkBackends,
   type Host,
   type Resolved,
   requestSchema,
   type Service,
 } from "./host/mod.ts";
+import type { Ids } from "./ids.ts";
 import {
   type ArtifactsPort,
   type BackendPort,
@@ -30,6 +38,7 @@ import {
 } from "./jobs/mod.ts";
 import type { Log } from "./log.ts";
 import type { Supervised } from "./processes/mod.ts";
+import type { Database } from "./storage/mod.ts";
 import type { Vram } from "./vram/mod.ts";
 
 /** Longest that a plugin waits for work which it asked another backend to do. */
@@ -80,10 +89,15 @@ export function cataloguePort(catalogue: Catalogue): CataloguePort {
 }
 
 function serviceOf({ kind, route, offers }: Service): ServicePort {
-  const schemas = offers.map(({ capability }) =>
-    t.Composite([capability.input as TObject, requestSchema]),
+  // Several backends with one plugin and the same settings take the same.
+  const inputs = new Map(
+    offers.map(({ capability, takes }) => {
+      const input = t.Pick(capability.input as TObject, [...takes]);
+      return [JSON.stringify(input), input] as const;
+    }),
   );
-  const names = offers.map(({ backend }) => backend.title).join(", ");
+  const schemas = [...inputs.values()].map((input) => t.Composite([input, requestSchema]));
+  const names = [...new Set(offers.map(({ backend }) => backend.title))].join(", ");
   const [first] = offers;
   return {
     kind,
@@ -140,6 +154,33 @@ export function callOn(catalogue: Catalogue, jobs: Jobs, clock: Clock) {
     const { code, message } = ended?.error ?? { code: "STALLED", message: `${kind} did not end` };
     throw new GatewayError(code as ErrorCode, message);
   };
+}
+
+/** The store of files, and what it can make of sounds. */
+export async function openArtifacts(options: {
+  readonly config: GatewayConfig;
+  readonly configPath: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+}): Promise<{ readonly artifacts: Artifacts; readonly conversion: ConversionPort }> {
+  const { config, configPath, env, ...ports } = options;
+  const { ffmpeg: wanted, retention_ms, max_bytes } = config.artifacts;
+  const isWord = wanted === "auto" || wanted === "off";
+  const setting = isWord ? wanted : resolve(dirname(configPath), wanted);
+  const ffmpeg = await findFfmpeg({ setting, env });
+  if (ffmpeg.problem) {
+    ports.log[isWord ? "info" : "warn"]("sounds are kept as they are", { reason: ffmpeg.problem });
+  }
+  const artifacts = createArtifacts({
+    ...ports,
+    folder: config.storage.folder,
+    ffmpeg,
+    settings: { retentionMs: retention_ms, maxBytes: max_bytes },
+  });
+  return { artifacts, conversion: ffmpeg };
 }
 
 /** The devices in short, for GET /health; GET /vram tells everything. */

@@ -12,6 +12,7 @@ import type {
   VramCost,
 } from "../sdk/plugin.ts";
 import { inTime } from "./in-time.ts";
+import { createOwned, type Owned } from "./owned.ts";
 
 /** Settings that every backend has, whatever its plugin. */
 export interface BackendSettings {
@@ -30,6 +31,8 @@ export interface BackendState {
   /** Why it is degraded or down. */
   readonly reason?: string;
   readonly version?: string;
+  /** Wall-clock milliseconds: no job is sent before, because those before it failed. */
+  readonly retryAtMs?: number;
   /** Wall-clock milliseconds of the last check; undefined before the first. */
   readonly checkedAtMs?: number;
 }
@@ -54,6 +57,8 @@ export interface Backend {
     readonly load?: (model: string, signal: AbortSignal) => Promise<void>;
     readonly free?: (model: string, signal: AbortSignal) => Promise<void>;
   };
+  /** Processes that work on its jobs, beside its server's. */
+  readonly owned: Owned;
   /** Asks the plugin now; never throws. */
   health(): Promise<Health>;
   /** Models by name, from a short-lived cache unless `fresh`; undefined when it has no list. */
@@ -77,6 +82,7 @@ export interface BackendOptions {
   readonly settings: BackendSettings;
   readonly context: (keyId: string) => Context<unknown>;
   readonly monotonicMs: () => number;
+  readonly owned?: Owned;
 }
 
 export function createBackend(options: BackendOptions): Backend {
@@ -96,6 +102,7 @@ export function createBackend(options: BackendOptions): Backend {
     state: broken === undefined ? { status: "starting" } : { status: "down", reason: broken },
     run,
     context,
+    owned: options.owned ?? createOwned(),
     capability: (kind) =>
       plugin && Object.hasOwn(plugin.capabilities, kind) ? plugin.capabilities[kind] : undefined,
     demand(kind, input) {

@@ -2,18 +2,21 @@
  * What the configured backends offer together: which backend serves a request, and whether the
  * request can be served at all. Everything that is refused here is refused before a job exists.
  */
-import { type Static, Type as t } from "@sinclair/typebox";
+import { type Static, type TProperties, Type as t } from "@sinclair/typebox";
 import type { Principal } from "../auth/principal.ts";
-import type { Scope } from "../auth/scopes.ts";
 import { GatewayError } from "../errors.ts";
-import { nearest } from "../sdk/mod.ts";
-import type { AnyCapability, VramCost } from "../sdk/plugin.ts";
-import { type Check, createCheck, invalid } from "../validation.ts";
+import type { VramCost } from "../sdk/plugin.ts";
+import { createCheck, invalid } from "../validation.ts";
 import type { Backend } from "./backend.ts";
+import { type Able, createCandidates, type Refused } from "./candidates.ts";
+import { type Fields, fieldsOf } from "./fields.ts";
+import type { ConversionPort } from "./formats.ts";
 import { usable } from "./health.ts";
 import { createModelLists } from "./model-lists.ts";
-import { type Choice, createPlacement, type Shortage, twinsOf } from "./placement.ts";
-import { choose, type Service, servicesOf } from "./services.ts";
+import { createOptionLists } from "./options.ts";
+import { inOrder, residentFirst } from "./order.ts";
+import { type Choice, createPlacement, type Shortage } from "./placement.ts";
+import { named, type Offer, type Service, servicesOf } from "./services.ts";
 
 /** What every request for a capability may say beside the capability's own fields. */
 export const requestSchema = t.Object({
@@ -44,7 +47,10 @@ export interface Resolved {
   readonly input: Record<string, unknown>;
   readonly fields: RequestFields;
   readonly model?: string;
-  /** The backends that may do it: the named one, or all that can, the first of them first. */
+  /**
+   * The backends that may do it: the named one; or the first that can, and after it all with its
+   * plugin that can do the same.
+   */
   readonly choices: readonly [Choice, ...Choice[]];
 }
 
@@ -62,6 +68,9 @@ export interface Catalogue {
   readonly services: readonly Service[];
   /** Throws the GatewayError that the client gets. */
   resolve(service: Service, body: unknown, principal: Principal): Promise<Resolved>;
+  /** What its field `options` may hold as the server says now; undefined when nobody can tell. */
+  options(offer: Offer): Promise<TProperties | undefined>;
+  readonly conversion: ConversionPort;
   /** Who may do it now, its own backend first; empty when that does not offer it any more. */
   choicesOf(work: KnownWork): Choice[];
 }
@@ -73,106 +82,166 @@ export interface CatalogueOptions {
   readonly monotonicMs: () => number;
   /** A request met a backend that is down: have it looked at again. */
   readonly recheck: (backend: Backend) => void;
+  /** Whether the model is on the backend's device now; nothing is unless said. */
+  readonly isResident?: (backend: string, model: string) => boolean;
+  /** What becomes of formats that a server does not make; nothing unless said. */
+  readonly conversion?: ConversionPort;
 }
 
+type Verdict =
+  | { readonly kind: "yes" | "unsure" }
+  | { readonly kind: "no"; readonly error: unknown; readonly about: "model" | "options" };
+
 const DOWN_RETRY_MS = 5_000;
+const NO_CONVERSION: ConversionPort = { missing: () => "this gateway converts nothing" };
+const COMMON = Object.keys(requestSchema.properties);
 
 export function createCatalogue(options: CatalogueOptions): Catalogue {
-  const { backends, shortage, recheck } = options;
-  const checks = new Map<AnyCapability, Check<Record<string, unknown>>>();
+  const { backends, shortage, recheck, monotonicMs, isResident = () => false } = options;
+  const { conversion = NO_CONVERSION } = options;
   const checkRequest = createCheck(requestSchema);
-  const lists = createModelLists(options.monotonicMs);
-  const placement = createPlacement({ shortage, lists });
+  const lists = createModelLists(monotonicMs);
+  const optionLists = createOptionLists(monotonicMs);
   const services = servicesOf(backends);
   const byKind = new Map(services.map((service) => [service.kind, service]));
+  const fields = new Map(services.map((service) => [service, fieldsOf(service, COMMON)]));
+  const fieldsOfService = (service: Service): Fields =>
+    fields.get(service) ?? fieldsOf(service, COMMON);
+  const placement = createPlacement({
+    shortage,
+    lists,
+    options: optionLists,
+    fieldsOf: fieldsOfService,
+  });
+  const candidates = createCandidates({ shortage, conversion });
 
-  function checkOf(capability: AnyCapability): Check<Record<string, unknown>> {
-    const known = checks.get(capability) ?? createCheck(capability.input);
-    checks.set(capability, known);
-    return known;
+  /** Those whose fields fit, in the order in which they are tried; throws when there is none. */
+  async function offersFor(
+    service: Service,
+    body: Readonly<Record<string, unknown>>,
+    backend: string | undefined,
+  ): Promise<Offer[]> {
+    const known = fieldsOfService(service);
+    const strange = known.strange(body);
+    const slips = strange.flatMap((name) => known.slip(name, body) ?? []);
+    if (slips.length > 0) throw invalid(slips);
+    if (strange.length > 0) {
+      const misplaced = await optionLists.misplaced(service.offers, strange);
+      if (misplaced.length > 0) throw invalid(misplaced);
+    }
+    const wanted = known.wanted(body);
+    if (backend !== undefined) {
+      const offer = named(service, backend);
+      const refusal = known.refusal(offer, wanted);
+      if (refusal) throw refusal;
+      return [offer];
+    }
+    const fitting = service.offers.filter((offer) => !known.refusal(offer, wanted));
+    if (fitting.length === 0 && wanted.length > 0) throw known.refusalOfAll(wanted);
+    if (fitting.length === 0) {
+      throw new GatewayError("NOT_FOUND", `No backend offers ${service.kind}`);
+    }
+    return inOrder(fitting);
   }
 
-  function refuseDown({ title, state }: Backend): never {
-    const message = `${title} service is not responding`;
-    throw new GatewayError("SERVICE_UNAVAILABLE", message, {
-      retryAfterMs: DOWN_RETRY_MS,
-      details: { reason: state.reason ?? "no answer yet" },
-    });
+  /** Whether a server has what its plugin accepts: the model, the options. */
+  async function verdictThere(
+    { offer, input, options }: Able,
+    asksModel: boolean,
+  ): Promise<Verdict> {
+    const { model } = input;
+    try {
+      const unknown =
+        asksModel && typeof model === "string" && (await lists.refusal(offer.backend, model));
+      if (unknown) return { kind: "no", error: unknown, about: "model" };
+      const errors = await optionLists.check(offer, options);
+      if (errors === undefined) return { kind: "unsure" };
+      return errors.length > 0
+        ? { kind: "no", error: invalid(errors), about: "options" }
+        : { kind: "yes" };
+    } catch (error) {
+      return { kind: "no", error, about: "model" };
+    }
   }
 
-  /** Why the request cannot be served there, as far as the backend's models tell. */
-  async function unknownModel(backend: Backend, model: string): Promise<GatewayError | undefined> {
-    const isKnown = (models: readonly { name: string }[] | undefined) =>
-      !models || models.some(({ name }) => name === model);
-    if (isKnown(await backend.models())) return undefined;
-    const models = (await backend.models(true)) ?? [];
-    if (isKnown(models)) return undefined;
-    const names = models.map(({ name }) => name);
-    const guess = nearest(model, names);
-    const hint = guess ? `did you mean "${guess}"?` : `it has ${names.slice(0, 20).join(", ")}`;
-    const message = `${backend.title} has no model "${model}"; ${hint}`;
-    return invalid([{ field: "/model", message }]);
+  /** The first that can do it; throws the reason that helps most when none can. */
+  async function firstOf(weighed: readonly (Able | Refused)[]): Promise<Able> {
+    const refusals: unknown[] = [];
+    const found: { down?: Able; listless?: Able; unsure?: Able } = {};
+    let haveAllTold = false;
+    let areOptionsWrong = false;
+    for (const candidate of weighed) {
+      if (candidate.kind === "refused") {
+        refusals.push(candidate.error);
+        continue;
+      }
+      const { backend, input } = candidate;
+      const model = typeof input.model === "string" ? input.model : undefined;
+      const isKnown = () => model === undefined || lists.knows(backend, model);
+      const { status, retryAtMs } = backend.state;
+      if (status === "down" || retryAtMs !== undefined) {
+        if (status === "down") recheck(backend);
+        // It may be the one, as far as anybody knows.
+        if (refusals.length > 0 && !isKnown()) continue;
+        found.down ??= candidate;
+        if (!backend.settings.queueWhenDown) continue;
+      }
+      if (usable(status)) {
+        if (haveAllTold && !isKnown()) continue;
+        const verdict = await verdictThere(candidate, !haveAllTold);
+        if (verdict.kind === "no") {
+          refusals.push(verdict.error);
+          areOptionsWrong ||= verdict.about === "options";
+          // The others are asked at once, so that those that hang do not add up.
+          if (model !== undefined && !haveAllTold) await lists.ask(weighed.map(backendOf));
+          haveAllTold ||= model !== undefined;
+          continue;
+        }
+        if (verdict.kind === "unsure") {
+          found.unsure ??= candidate;
+          continue;
+        }
+      }
+      if (model === undefined || !mayLack(backend)) return candidate;
+      found.listless ??= candidate;
+    }
+    if (found.listless) return found.listless;
+    // Where a server knew better, one that cannot be asked is no way around it.
+    if (found.unsure && !areOptionsWrong) return found.unsure;
+    if (found.down && !areOptionsWrong) refuseDown(found.down.backend);
+    throw refusals[0];
   }
 
-  /** Throws what can be said without asking anybody. */
-  function check(service: Service, body: unknown, { keyId, scopes }: Principal) {
-    if (typeof body !== "object" || body === null || Array.isArray(body)) {
-      throw invalid([{ field: "", message: "expected a JSON object" }]);
-    }
-    const asked = checkRequest(requestPart(body));
-    const { backend, capability } = choose(service, asked.ok ? asked.value.backend : undefined);
-    if (!backend.plugin) refuseDown(backend);
-    const checked = checkOf(capability)(body);
-    if (!asked.ok || !checked.ok) {
-      throw invalid([asked, checked].flatMap((check) => (check.ok ? [] : check.errors)));
-    }
-    const input = checked.value;
-    for (const [field, scope] of Object.entries(capability.restricted ?? {})) {
-      if (input[field] === undefined || scopes.has(scope as Scope)) continue;
-      throw new GatewayError("FORBIDDEN_SCOPE", `The field "${field}" needs the scope ${scope}`);
-    }
-    const { config } = backend.context(keyId);
-    const refusal = backend.run(() => capability.check?.(input, config));
-    if (refusal) throw invalid([{ field: "", message: refusal }]);
-    const demand = backend.run(() => backend.demand(service.kind, input));
-    return { first: { backend, demand }, input, fields: asked.value };
+  function isLoaded(candidate: Able | Refused): boolean {
+    const demand = candidate.kind === "able" ? candidate.demand : undefined;
+    return demand !== undefined && isResident(candidate.offer.backend.name, demand.model);
   }
 
   return {
     services,
+    conversion,
+    options: optionLists.declared,
     async resolve(service, body, principal) {
-      const { first, input, fields } = check(service, body, principal);
-      const { backend, demand } = first;
+      if (typeof body !== "object" || body === null || Array.isArray(body)) {
+        throw invalid([{ field: "", message: "expected a JSON object" }]);
+      }
+      const common = checkRequest(requestPart(body));
+      const backend = common.ok ? common.value.backend : undefined;
+      const asked = { kind: service.kind, body, principal, common };
+      const offers = await offersFor(service, { ...body }, backend);
+      const weighed = offers.map((offer) => candidates.weigh(offer, asked));
+      const first = await firstOf(residentFirst(weighed, isLoaded));
+      if (!common.ok) throw invalid(common.errors);
+      const { input, demand } = first;
+      const choice: Choice = { backend: first.backend, demand };
+      const others = backend === undefined ? placement.others(service, choice, input) : [];
       const model = typeof input.model === "string" ? input.model : undefined;
-      const isOpen = fields.backend === undefined;
-      let others = isOpen ? placement.others(service, first, input) : [];
-      const resolvedAs = (...choices: readonly [Choice, ...Choice[]]): Resolved => {
-        return { input, fields, model: choices[0].demand?.model ?? model, choices };
+      return {
+        input,
+        fields: common.value,
+        model: demand?.model ?? model,
+        choices: [choice, ...others],
       };
-
-      /** The first choice cannot do it; the others are asked, once, before that is the answer. */
-      async function elsewhere(refusal: GatewayError): Promise<Resolved> {
-        if (!isOpen) throw refusal;
-        if (others.length === 0 && model !== undefined) {
-          await lists.ask(twinsOf(service, backend).map((offer) => offer.backend));
-          others = placement.others(service, first, input);
-        }
-        const [next, ...rest] = others;
-        if (!next) throw refusal;
-        return resolvedAs(next, ...rest);
-      }
-
-      const short = demand && shortage(backend.name, demand);
-      if (short) return elsewhere(infeasible(short));
-      if (backend.state.status === "down") {
-        recheck(backend);
-        if (!backend.settings.queueWhenDown) refuseDown(backend);
-      }
-      if (model !== undefined && usable(backend.state.status)) {
-        const refusal = await unknownModel(backend, model);
-        if (refusal) return elsewhere(refusal);
-      }
-      return resolvedAs(first, ...others);
     },
     choicesOf({ kind, backend: name, input, isOpen }) {
       const service = byKind.get(kind);
@@ -184,13 +253,19 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
   };
 }
 
-function infeasible(short: Shortage): GatewayError {
-  const message =
-    `${short.neededMiB} MiB are needed and ${short.device} has ${short.availableMiB} MiB: ` +
-    `${short.neededMiB - short.availableMiB} MiB too much`;
-  const { device, neededMiB, availableMiB } = short;
-  const details = { device, needed_mib: neededMiB, available_mib: availableMiB };
-  return new GatewayError("INFEASIBLE_VRAM", message, { details });
+const backendOf = ({ offer }: Able | Refused): Backend => offer.backend;
+
+/** Any name will do where the plugin has no list; one that is known to have it goes before. */
+const mayLack = ({ plugin }: Backend): boolean => plugin?.models === undefined;
+
+function refuseDown({ title, state }: Backend): never {
+  const { reason = "no answer yet", retryAtMs } = state;
+  const isHeld = retryAtMs !== undefined;
+  const message = isHeld ? `${title} gets no jobs now` : `${title} service is not responding`;
+  throw new GatewayError("SERVICE_UNAVAILABLE", message, {
+    retryAfterMs: DOWN_RETRY_MS,
+    details: { reason, ...(isHeld ? { retry_at: new Date(retryAtMs).toISOString() } : {}) },
+  });
 }
 
 /** The part of a body that every request may have, whatever the capability. */

@@ -1,9 +1,9 @@
 /** Loads the configured backends and keeps watch over them. */
-import { join, sep } from "node:path";
+import { resolve, sep } from "node:path";
 import type { TProperties } from "@sinclair/typebox";
 import type { Clock } from "../clock.ts";
 import type { BackendConfig, GatewayConfig, LoadedConfig, Problem } from "../config/mod.ts";
-import type { ErrorCode } from "../errors.ts";
+import { CATALOGUE, type ErrorCode } from "../errors.ts";
 import type { Bus } from "../events/mod.ts";
 import { type Log, messageOf } from "../log.ts";
 import { createHttpClient } from "../sdk/http-client.ts";
@@ -15,10 +15,13 @@ import {
   type BackendSettings,
   createBackend,
 } from "./backend.ts";
+import { type Breaker, createBreaker } from "./breaker.ts";
 import { createHealthLoop, type HealthLoop } from "./health.ts";
 import { inTime } from "./in-time.ts";
 import { builtInPlugins, loadPlugin } from "./load.ts";
+import { createOwned } from "./owned.ts";
 import { createRouteClaims } from "./route-claims.ts";
+import { offersProblem } from "./services.ts";
 
 /** How long a plugin may take to end what it started itself. */
 const CLOSE_LIMIT_MS = 2_000;
@@ -27,8 +30,10 @@ export interface Host {
   readonly backends: readonly Backend[];
   get(name: string): Backend | undefined;
   readonly health: HealthLoop;
-  /** An infrastructure failure was seen there: it is looked at now. */
-  failed(name: string, code: ErrorCode): void;
+  /** An attempt failed there. After a failure of the server it is looked at now. */
+  failed(name: string, code: ErrorCode, jobId: string): void;
+  /** An attempt completed there. */
+  worked(name: string): void;
   /** The backend whose plugin's file stands in the error's stack. */
   blame(error: unknown): string | undefined;
   /** Its plugin threw where nobody waits for it: degraded until the next good check. */
@@ -69,9 +74,13 @@ export async function openHost(options: HostOptions): Promise<OpenedHost> {
   const backends = opened.flatMap(({ backend }) => backend ?? []);
   const byName = new Map(backends.map((backend) => [backend.name, backend]));
   const intervalMs = config.health.interval_ms;
+  const breakers = new Map<string, Breaker>(
+    backends.map(({ name }) => [name, createBreaker(clock.monotonicMs)]),
+  );
   const health = createHealthLoop({
     backends,
     intervalMs,
+    pause: (name) => breakers.get(name)?.pause(),
     process: options.process ?? (() => undefined),
     clock,
     bus,
@@ -82,9 +91,18 @@ export async function openHost(options: HostOptions): Promise<OpenedHost> {
     backends,
     health,
     get: (name) => byName.get(name),
-    failed(name, code) {
+    failed(name, code, jobId) {
       const backend = byName.get(name);
-      if (backend && code !== "BACKEND_BUSY") void health.check(backend);
+      if (!backend) return;
+      const isHeld = breakers.get(name)?.failed(code, jobId) ?? false;
+      if (isHeld) health.held(backend);
+      const { status } = CATALOGUE[code];
+      const mayBeOut = (status === 503 && code !== "BACKEND_BUSY") || status === 504;
+      if (isHeld || mayBeOut) void health.check(backend);
+    },
+    worked(name) {
+      const backend = byName.get(name);
+      if (breakers.get(name)?.worked() && backend) void health.check(backend);
     },
     blame(error) {
       const stack = error instanceof Error ? (error.stack ?? "") : "";
@@ -142,16 +160,17 @@ async function open(
     headers: own.headers,
   });
   const backendLog = log.with({ backend: name });
+  const owned = createOwned();
   const context = (keyId: string): Context<unknown> => ({
     backend: name,
     config: checked.settings,
     http,
     log: backendLog,
     call: <T>(capability: string, input: unknown) => call(keyId, capability, input) as Promise<T>,
-    folder: join(loaded.config.storage.folder, "work", name),
-    owns: () => () => {},
+    folder: resolve(loaded.config.storage.folder, "work", name),
+    owns: owned.add,
   });
-  const backend = createBackend({ ...common, plugin: literal, settings, context });
+  const backend = createBackend({ ...common, plugin: literal, settings, context, owned });
   const { problems, warnings } = checked;
   return { backend, folder: `${plugin.folder}${sep}`, problems, warnings };
 }
@@ -194,15 +213,20 @@ function brokenBackend(
   return createBackend({ ...known, plugin: undefined, broken: reason, context });
 }
 
-/** The backend, or a broken one in its place when its plugin wants routes that others have. */
+/**
+ * The backend, or a broken one in its place when its plugin cannot say what it offers, or wants
+ * routes that others have.
+ */
 function withOwnRoutes(
   opened: Opened,
   claim: ReturnType<typeof createRouteClaims>,
   { clock, log }: HostOptions,
 ): Opened {
   const { backend } = opened;
-  const conflict = backend?.plugin && claim(backend.plugin);
-  if (!backend || conflict === undefined) return opened;
+  // Wrong settings are told as such; the plugin need not make sense of them.
+  if (!backend?.plugin || opened.problems.length > 0) return opened;
+  const conflict = offersProblem(backend) ?? claim(backend.plugin);
+  if (conflict === undefined) return opened;
   const { name, use, settings } = backend;
   const known = { name, use, settings, monotonicMs: clock.monotonicMs };
   return { ...opened, backend: brokenBackend(known, `plugin ${use}: ${conflict}`, log) };

@@ -1,5 +1,6 @@
 /** Whether a loaded module really is a plugin: checked before any of its code runs. */
 import { KindGuard } from "@sinclair/typebox";
+import { AUDIO_FORMATS } from "../sdk/formats.ts";
 import { type AnyPlugin, API_VERSION } from "../sdk/plugin.ts";
 
 const NAME = /^[a-z][a-z0-9-]*$/;
@@ -42,7 +43,7 @@ function ownFields(plugin: Record<string, unknown>): string[] {
     isRecord(plugin.config) && Object.values(plugin.config).every(KindGuard.IsSchema),
     "config must map names to schemas made with t",
   );
-  for (const hook of ["models", "residents", "load", "free", "close"]) {
+  for (const hook of ["offers", "models", "residents", "load", "free", "close"]) {
     const given = plugin[hook];
     need(given === undefined || typeof given === "function", `${hook} must be a function`);
   }
@@ -65,10 +66,17 @@ function capabilityProblems(capabilities: unknown): string[] {
     need(matches(capability.route, ROUTE), 'route must be like "POST /generate/image"');
     need(KindGuard.IsObject(capability.input), "input must be t.Object(…)");
     need(typeof capability.run === "function", "run must be a function");
-    for (const hook of ["vram", "check"]) {
+    for (const hook of ["vram", "check", "takes", "options"]) {
       const given = capability[hook];
       need(given === undefined || typeof given === "function", `${hook} must be a function`);
     }
+    const { formats } = capability;
+    need(
+      formats === undefined || (Array.isArray(formats) && formats.length > 0),
+      "formats must be a list with at least one format",
+    );
+    const odd = Array.isArray(formats) ? formats.filter((name) => !isFormat(name)) : [];
+    need(odd.length === 0, `formats has ${odd.join(", ")}; known are ${AUDIO_FORMATS.join(", ")}`);
     return problems;
   });
 }
@@ -88,6 +96,7 @@ function endpointProblems(routes: unknown): string[] {
   });
 }
 
+const isFormat = (value: unknown): boolean => AUDIO_FORMATS.some((name) => name === value);
 const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
 const matches = (value: unknown, pattern: RegExp) => isText(value) && pattern.test(value);
 

@@ -2,6 +2,9 @@
  * Which models each backend had when it last told: enough to place a request on another backend
  * without asking every server for every request.
  */
+import type { GatewayError } from "../errors.ts";
+import { nearest } from "../sdk/nearest.ts";
+import { invalid } from "../validation.ts";
 import type { Backend } from "./backend.ts";
 import { usable } from "./health.ts";
 
@@ -10,6 +13,8 @@ export interface ModelLists {
   knows(backend: Backend, model: string): boolean;
   /** Asks these now, as far as they work; never throws. */
   ask(backends: readonly Backend[]): Promise<void>;
+  /** Why it cannot serve the model, asked now; throws when it does not answer. */
+  refusal(backend: Backend, model: string): Promise<GatewayError | undefined>;
 }
 
 interface Known {
@@ -56,5 +61,18 @@ export function createModelLists(monotonicMs: () => number): ModelLists {
       const able = backends.filter(({ plugin, state }) => plugin?.models && usable(state.status));
       await Promise.all(able.map(refresh));
     },
+    async refusal(backend, model) {
+      if (hasModel(await backend.models(), model)) return undefined;
+      const models = (await backend.models(true)) ?? [];
+      if (hasModel(models, model)) return undefined;
+      const names = models.map(({ name }) => name);
+      const guess = nearest(model, names);
+      const hint = guess ? `did you mean "${guess}"?` : `it has ${names.slice(0, 20).join(", ")}`;
+      const message = `${backend.title} has no model "${model}"; ${hint}`;
+      return invalid([{ field: "/model", message }]);
+    },
   };
 }
+
+const hasModel = (models: readonly { name: string }[] | undefined, model: string): boolean =>
+  !models || models.some(({ name }) => name === model);

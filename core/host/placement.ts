@@ -1,7 +1,9 @@
 /** Who else could do the same work: the choices that the scheduler has beside the first one. */
 import type { VramCost } from "../sdk/plugin.ts";
 import type { Backend } from "./backend.ts";
+import type { Fields } from "./fields.ts";
 import type { ModelLists } from "./model-lists.ts";
+import type { OptionLists } from "./options.ts";
 import type { Offer, Service } from "./services.ts";
 
 /** A backend that may do the work, and what it asks of that backend's device. */
@@ -18,8 +20,8 @@ export interface Shortage {
 
 export interface Placement {
   /**
-   * Backends with the same plugin that work or can be started, take the same checked input, know
-   * its model, and whose device is large enough; in the order of the service.
+   * Backends with the same plugin that work or can be started, take the same checked input with
+   * its options, know its model, and whose device is large enough; in the order of the service.
    */
   others(service: Service, first: Choice, input: Record<string, unknown>): Choice[];
 }
@@ -28,16 +30,25 @@ export interface PlacementOptions {
   /** Undefined, or why the demand can never be met. */
   readonly shortage: (backend: string, demand: VramCost) => Shortage | undefined;
   readonly lists: ModelLists;
+  readonly options: OptionLists;
+  readonly fieldsOf: (service: Service) => Fields;
 }
 
-export function createPlacement({ shortage, lists }: PlacementOptions): Placement {
+export function createPlacement(ports: PlacementOptions): Placement {
+  const { shortage, lists, options, fieldsOf } = ports;
+
   function choiceOf(
-    { backend, capability }: Offer,
-    { kind }: Service,
+    offer: Offer,
+    service: Service,
     first: Choice,
     input: Record<string, unknown>,
   ): Choice | undefined {
+    const { backend, capability } = offer;
+    const { kind } = service;
     try {
+      const fields = fieldsOf(service);
+      if (fields.refusal(offer, fields.wanted(input))) return undefined;
+      if (options.checkNow(offer, input.options).length > 0) return undefined;
       const { config } = backend.context("");
       if (backend.run(() => capability.check?.(input, config)) !== undefined) return undefined;
       const demand = backend.run(() => backend.demand(kind, input));

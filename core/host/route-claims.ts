@@ -8,7 +8,7 @@ import type { AnyPlugin } from "../sdk/plugin.ts";
 /** First segments of the gateway's own paths, now and as planned. */
 export const RESERVED: ReadonlySet<string> = new Set(
   (
-    "admin artifacts auth backends console events health jobs leases metrics plugins ready " +
+    "admin artifacts auth backends console events health jobs leases metrics models plugins ready " +
     "swagger v1 vram ws"
   ).split(" "),
 );

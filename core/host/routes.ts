@@ -1,8 +1,8 @@
 /** GET /backends: who is configured, how each is, and what it offers. */
 import { Type as t } from "@sinclair/typebox";
 import { type Route, route } from "../http/route.ts";
-import type { AnyCapability, AnyPlugin } from "../sdk/plugin.ts";
 import type { Backend } from "./backend.ts";
+import { offered } from "./services.ts";
 
 export const backendSchema = t.Object({
   name: t.String(),
@@ -28,18 +28,15 @@ export const backendSchema = t.Object({
   }),
   notice: t.Union([t.String(), t.Null()], { description: "A licence or attribution to show." }),
   checked_at: t.Union([t.String({ format: "date-time" }), t.Null()]),
+  retry_at: t.Union([t.String({ format: "date-time" }), t.Null()], {
+    description: "No job is sent there before, because those before it failed; null otherwise.",
+  }),
 });
-
-function capabilitiesOf(plugin: AnyPlugin | undefined): [string, AnyCapability][] {
-  return Object.entries(plugin?.capabilities ?? {});
-}
-
-function needsGpu(plugin: AnyPlugin | undefined): boolean {
-  return capabilitiesOf(plugin).some(([, { vram }]) => vram !== undefined);
-}
 
 export function backendToWire(backend: Backend) {
   const { plugin, state, settings } = backend;
+  const capabilities = offered(backend);
+  const needsGpu = capabilities.some(([, { vram }]) => vram !== undefined);
   return {
     name: backend.name,
     plugin: backend.use,
@@ -49,17 +46,22 @@ export function backendToWire(backend: Backend) {
     reason: state.reason ?? null,
     version: state.version ?? null,
     plugin_version: plugin?.version ?? null,
-    device: needsGpu(plugin) ? settings.device : null,
+    device: needsGpu ? settings.device : null,
     concurrency: settings.concurrency,
-    capabilities: Object.keys(plugin?.capabilities ?? {}),
-    work: capabilitiesOf(plugin).map(([capability, { route, example }]) => ({
+    capabilities: capabilities.map(([kind]) => kind),
+    work: capabilities.map(([capability, { route, example }]) => ({
       capability,
       route,
       example,
     })),
     notice: plugin?.notice ?? null,
-    checked_at: state.checkedAtMs === undefined ? null : new Date(state.checkedAtMs).toISOString(),
+    checked_at: isoOrNull(state.checkedAtMs),
+    retry_at: isoOrNull(state.retryAtMs),
   };
+}
+
+function isoOrNull(timeMs: number | undefined): string | null {
+  return timeMs === undefined ? null : new Date(timeMs).toISOString();
 }
 
 export function backendRoutes(backends: readonly Backend[]): Route[] {

@@ -18,7 +18,10 @@ const MAX_DETAILS = 64 * 1024;
 /** Longest wait that a server may ask for. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
-const OUT_OF_MEMORY = /out of memory|OutOfMemory|CUBLAS_STATUS_ALLOC_FAILED/i;
+/** Whether a server's own words mean that GPU memory ran out. */
+export function saysOutOfMemory(text: string): boolean {
+  return /out of memory|OutOfMemory|CUBLAS_STATUS_ALLOC_FAILED/i.test(text);
+}
 
 /** The request never got an answer: refused, reset, unknown host, or not HTTP at all. */
 export function notAnswered(target: Target, cause: unknown): BackendError {
@@ -67,7 +70,7 @@ export function refusedByStatus(
   const said = messageOf(answer) ?? plainMessage(text, response.headers);
   const words = said === "" ? "" : `: ${said}`;
   const { title, baseUrl } = target;
-  if (OUT_OF_MEMORY.test(text)) {
+  if (saysOutOfMemory(text)) {
     return new BackendError("OUT_OF_MEMORY", `${title} ran out of GPU memory${words}`);
   }
   const fail = (code: BackendErrorCode, did: string, retryAfterMs?: number): BackendError =>
@@ -116,7 +119,7 @@ export function unexpectedShape(
 ): BackendError {
   const said = messageOf(answer);
   if (said === undefined) return badOutput(target, call, `an unexpected shape: ${mismatch}`);
-  return OUT_OF_MEMORY.test(said)
+  return saysOutOfMemory(said)
     ? new BackendError("OUT_OF_MEMORY", `${target.title} ran out of GPU memory: ${said}`)
     : new BackendError("BACKEND_FAILED", `${target.title} failed at ${call}: ${said}`);
 }

@@ -5,6 +5,7 @@
  */
 import { type TObject, Type as t } from "@sinclair/typebox";
 import { AUDIO_FORMATS } from "./formats.ts";
+import "./text-formats.ts";
 
 /** What a file of a request must be. */
 export type FileKind = "image" | "audio" | "video";

@@ -1,18 +1,25 @@
 /** What a request may say, and what the operator may set. */
 import { inputs, type Static, t } from "switchyard/sdk";
 
-export const speechInput = t.Composite([
-  inputs.speech,
-  t.Object({
-    pitch: t.Number({
-      default: 1,
-      minimum: 0.5,
-      maximum: 2,
-      description: "Multiplies the voice's base pitch; 1 is the voice's own.",
-    }),
-    format: t.Literal("wav", { default: "wav", description: "16-bit PCM, mono." }),
-  }),
+export const speechInput = t.Pick(inputs.speech, [
+  ...(["text", "voice", "language", "speed", "format", "options"] as const),
 ]);
+
+/** What stands in `options`. */
+export const speechOptions = {
+  pitch: t.Number({
+    default: 1,
+    minimum: 0.5,
+    maximum: 2,
+    description: "Multiplies the voice's base pitch; 1 is the voice's own.",
+  }),
+};
+
+/** The pitch of a request, within its limits; 1 when it names none. */
+export function pitchOf(options: Readonly<Record<string, unknown>> = {}): number {
+  const { pitch } = options;
+  return typeof pitch === "number" && pitch >= 0.5 && pitch <= 2 ? pitch : 1;
+}
 
 export const voicesInput = t.Object({
   language: t.Optional(

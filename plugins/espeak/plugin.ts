@@ -2,7 +2,7 @@
 import { definePlugin } from "switchyard/sdk";
 import { chooseVoice } from "./choose-voice.ts";
 import { ENGINE_PACKAGE, installedVersion } from "./engine.ts";
-import { settings, speechInput, voicesInput } from "./input.ts";
+import { settings, speechInput, speechOptions, voicesInput } from "./input.ts";
 import { listVoices } from "./list-voices.ts";
 import { endSpeakers, refusal, speak } from "./speak.ts";
 
@@ -25,9 +25,10 @@ export default definePlugin({
         text: "Hello. The 9:15 to Crewe stands on track four.",
         language: "en-GB",
         speed: 1,
-        pitch: 1,
-        format: "wav",
+        options: { pitch: 1.1 },
       },
+      formats: ["wav"],
+      options: async () => speechOptions,
       restart: "rerun",
       check: refusal,
       run: speak,

@@ -1,7 +1,7 @@
 /** One job: choose the voice, let a worker say the text into a file, store the file. */
 import { BackendError, type Context, type Job, type Static } from "switchyard/sdk";
 import { chooseVoice } from "./choose-voice.ts";
-import type { Settings, speechInput } from "./input.ts";
+import { pitchOf, type Settings, type speechInput } from "./input.ts";
 import { fileStream, withRecording } from "./recording.ts";
 import { openSpeakers, type Speakers } from "./speakers.ts";
 import { isBlank, markupOf } from "./text.ts";
@@ -33,7 +33,7 @@ export async function speak(job: Job<Input>, { config }: Context<Settings>): Pro
         markup: markupOf(input.text),
         voice: voice.identifier,
         wordsPerMinute,
-        pitch: enginePitchOf(input.pitch),
+        pitch: enginePitchOf(pitchOf(input.options)),
         path,
       },
       signal,

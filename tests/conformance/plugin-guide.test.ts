@@ -19,6 +19,18 @@ test("the guide shows the code that is compiled", () => {
   expect(source).toEndWith(shown);
 });
 
+test.each(["rest-job", "gradio", "subprocess"])(
+  "the guide shows the adapter of a new %s plugin",
+  (kind) => {
+    const text = readFileSync(join(ROOT, "docs/plugins.md"), "utf8");
+    const source = readFileSync(join(ROOT, "scripts/new-plugin", kind, "plugin.ts"), "utf8");
+    const [, shown = ""] =
+      new RegExp(`### ${kind}\\n\\n\`\`\`ts\\n([\\s\\S]*?)\`\`\``).exec(text) ?? [];
+    expect(shown.length).toBeGreaterThan(200);
+    expect(source).toContain(shown);
+  },
+);
+
 /** The server that the guide imagines: it answers an unload at once and does it a little later. */
 async function startSignalBox(): Promise<Fake> {
   const held = new Set<string>();

@@ -18,6 +18,9 @@ backends:
   espeak: { use: espeak }
   comfyui: { use: comfyui, url: "http://127.0.0.1:1" }
   ollama: { use: ollama, url: "http://127.0.0.1:1" }
+  wan2gp: { use: wan2gp, url: "http://127.0.0.1:1" }
+  stable-audio: { use: stable-audio, url: "http://127.0.0.1:1" }
+  yue: { use: yue, url: "http://127.0.0.1:1" }
 `;
 const README = textOf("README.md");
 const API = textOf("docs/api.md");
@@ -111,7 +114,7 @@ describe("the tables of routes", () => {
   });
 
   test("docs/api.md has an example of each in its text", () => {
-    const examples = API.slice(API.indexOf("## Keys"));
+    const examples = API.slice(API.indexOf("## Keys")) + textOf("docs/generation.md");
     const used = [...examples.matchAll(/(?:localhost:1301|`(?:GET|POST|DELETE) )(\/[\w\-./{}]*)/g)];
     const paths = used.map(([, path = ""]) => path);
     for (const { path } of mounted.filter(({ path }) => !path.startsWith("/swagger"))) {

@@ -27,9 +27,19 @@ export function recorded(http: HttpClient, calls: string[]): HttpClient {
       note(options.method ?? (options.body === undefined ? "GET" : "POST"), path);
       return http.fetch(path, options);
     },
-    socket(path, options) {
+    async socket(path, options) {
       note("GET", path);
-      return http.socket(path, options);
+      const socket = await http.socket(path, options);
+      // What is asked of a server on a socket counts like a request.
+      const send: typeof socket.send = (message) => {
+        note("SEND", path);
+        socket.send(message);
+      };
+      return {
+        send,
+        close: () => socket.close(),
+        [Symbol.asyncIterator]: () => socket[Symbol.asyncIterator](),
+      };
     },
   };
 }

@@ -22,6 +22,8 @@ export interface PluginCases {
    * or the first of `texts`.
    */
   withPrompt?(input: Readonly<Record<string, unknown>>, words: string): Record<string, unknown>;
+  /** Files that the requests name, by artifact id. */
+  readonly files?: Readonly<Record<string, File>>;
   /** Per capability the call that starts work; the first POST of a run unless said. */
   readonly submits?: Readonly<Record<string, string>>;
   /** Words that do not apply, each with the reason, for example no GPU for `oom`. */
@@ -87,14 +89,24 @@ export const hasNoServer = ({ plugin, cases }: Subject): boolean =>
 
 export type Input = Record<string, unknown>;
 
-/** A request for the capability as the kernel would hand it on: defaults filled in. */
-export function inputOf({ plugin, cases }: Subject, kind: string, words = ""): Input {
-  const capability: AnyCapability = capabilityOf(plugin, kind);
-  const plain: unknown = structuredClone(cases.inputs?.[kind] ?? capability.example);
+/**
+ * A request for the capability as the kernel would hand it on: defaults filled in. With settings
+ * that take less than the example has, the example has less.
+ */
+export function inputOf(subject: Subject, kind: string, words = ""): Input {
+  const { cases } = subject;
+  const capability: AnyCapability = capabilityOf(subject.plugin, kind);
+  const plain: unknown = structuredClone(cases.inputs?.[kind] ?? exampleOf(subject, capability));
   const filled: unknown = Value.Default(capability.input, plain);
   if (!isRecord(filled)) throw new Error(`${kind}: the example must be an object`);
   if (words === "") return filled;
   return (cases.withPrompt ?? addWords)(filled, words);
+}
+
+function exampleOf({ plugin, cases }: Subject, { example, takes }: AnyCapability): unknown {
+  if (cases.config === undefined || takes === undefined || !isRecord(example)) return example;
+  const taken = takes(createTestContext(plugin, undefined, cases.config).config);
+  return Object.fromEntries(Object.entries(example).filter(([name]) => taken.includes(name)));
 }
 
 export function capabilityOf(plugin: AnyPlugin, kind: string): AnyCapability {

@@ -15,6 +15,8 @@ export interface LogEntry {
 
 export interface TestContext<Config = Record<string, unknown>> extends Context<Config> {
   readonly logged: readonly LogEntry[];
+  /** Processes that `owns` was told of and that were not taken back. */
+  readonly owned: readonly number[];
 }
 
 export interface TestContextOptions {
@@ -38,6 +40,7 @@ export function createTestContext<Tested extends AnyPlugin>(
   { call, folder }: TestContextOptions = {},
 ): TestContext<ConfigOf<Tested>> {
   const logged: LogEntry[] = [];
+  const owned: number[] = [];
   const log =
     (level: LogEntry["level"]) =>
     (message: string, fields?: Record<string, unknown>): void =>
@@ -54,7 +57,11 @@ export function createTestContext<Tested extends AnyPlugin>(
       return answer as T;
     },
     folder: folder ?? mkdtempSync(join(tmpdir(), "switchyard-work-")),
-    owns: () => () => {},
+    owned,
+    owns(pid) {
+      owned.push(pid);
+      return () => void owned.splice(owned.indexOf(pid) >>> 0, 1);
+    },
   };
 }
 

@@ -13,6 +13,7 @@ export interface TestJobOptions {
 }
 
 export interface TestArtifact extends Artifact {
+  readonly role: "output" | "preview";
   readonly bytes: Uint8Array;
 }
 
@@ -70,7 +71,8 @@ export function createTestJob<Input>(input: Input, options: TestJobOptions = {})
     },
     emit: (text) => void emitted.push(text),
     preview: (image, mediaType) => void previews.push({ image, mediaType }),
-    async artifact(body, { name, mediaType = "application/octet-stream", metadata = {} }) {
+    async artifact(body, options) {
+      const { name, mediaType = "application/octet-stream", metadata = {} } = options;
       storing += 1;
       try {
         signal.throwIfAborted();
@@ -78,7 +80,9 @@ export function createTestJob<Input>(input: Input, options: TestJobOptions = {})
         if (bytes.byteLength === 0) {
           throw new BackendError("BACKEND_BAD_OUTPUT", `the output ${name} is empty`);
         }
-        const artifact = describe(bytes, artifacts.length, name, mediaType, metadata);
+        const { role = "output" } = options;
+        const described = describe(bytes, artifacts.length, name, mediaType, metadata);
+        const artifact = { ...described, role };
         artifacts.push(artifact);
         return artifact;
       } finally {
@@ -130,7 +134,7 @@ function describe(
   name: string,
   mediaType: string,
   metadata: Record<string, unknown>,
-): TestArtifact {
+): Omit<TestArtifact, "role"> {
   const id = `artifact-${index + 1}`;
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const url = `/artifacts/${id}`;

@@ -5,6 +5,7 @@ import { Value } from "@sinclair/typebox/value";
 import { type AnyPlugin, API_VERSION } from "../plugin.ts";
 import { capabilityOf, inputOf, isRecord, kindsOf, type Rule, type Subject } from "./cases.ts";
 import { createTestContext } from "./context.ts";
+import { offerRules } from "./offer-rules.ts";
 
 const NAME = /^[a-z][a-z0-9-]*$/;
 const KIND = /^[a-z]+\.[a-z]+$/;
@@ -26,6 +27,7 @@ export function manifestRules(subject: Subject): readonly Rule[] {
       checkSettings(subject),
     ),
     rule("has well-formed routes", () => checkRoutes(plugin)),
+    ...offerRules(subject),
     ...kindsOf(subject).flatMap((kind) => [
       rule(`${kind}: takes input in snake_case`, () => {
         checkNames(capabilityOf(plugin, kind).input, kind);

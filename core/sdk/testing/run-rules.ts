@@ -15,7 +15,7 @@ import {
   type Word,
   withBackend,
 } from "./cases.ts";
-import { createTestJob, type TestJob } from "./job.ts";
+import { createTestJob, type TestJob, type TestJobOptions } from "./job.ts";
 import { until, within } from "./wait.ts";
 
 const RUN_MS = 20_000;
@@ -81,6 +81,11 @@ function needs(run: Case, word: Word): { readonly skip?: string } {
   return reason === undefined ? needsServer(run) : { skip: reason };
 }
 
+function jobOf(run: Case, input: Input, options: TestJobOptions = {}): TestJob<Input> {
+  const { files } = run.cases;
+  return createTestJob(input, { ...options, ...(files && { files }) });
+}
+
 function start(run: Case, job: TestJob<Input>, { ctx }: Backend): Promise<unknown> {
   const running = Promise.resolve().then(() => capabilityOf(run.plugin, run.kind).run(job, ctx));
   // Somebody looks at the outcome later; until then it must not count as unhandled.
@@ -107,9 +112,7 @@ async function succeed(run: Case, job: TestJob<Input>, backend: Backend): Promis
 }
 
 function checkResult(run: Case): Promise<void> {
-  return withBackend(run, (backend) =>
-    succeed(run, createTestJob(inputOf(run, run.kind)), backend),
-  );
+  return withBackend(run, (backend) => succeed(run, jobOf(run, inputOf(run, run.kind)), backend));
 }
 
 /** The call that starts work, found by running the example against a server of its own. */
@@ -118,7 +121,7 @@ async function submitCall(run: Case): Promise<string> {
   if (named !== undefined) return named;
   let found: string | undefined;
   await withBackend(run, async (backend) => {
-    await succeed(run, createTestJob(inputOf(run, run.kind)), backend);
+    await succeed(run, jobOf(run, inputOf(run, run.kind)), backend);
     const calls = backend.fake?.calls ?? [];
     found = calls.find((call) => call.startsWith("POST ")) ?? calls[0];
   });
@@ -132,7 +135,7 @@ async function checkCancel(run: Case, moment: "submission" | "work"): Promise<vo
   await withBackend(run, async (backend) => {
     const { fake, ctx } = backend;
     assert.ok(fake, "give `fake` in the cases: this plugin has a server");
-    const job = createTestJob(inputOf(run, run.kind, "hang"));
+    const job = jobOf(run, inputOf(run, run.kind, "hang"));
     const submitted = (): Promise<void> =>
       until(() => fake.calls.includes(submit), RUN_MS, `no ${submit} came`);
     const http = cancelBeforeAnswer(ctx.http, submit, submitted, job);
@@ -190,7 +193,7 @@ async function signOfWork(job: TestJob<Input>, fake: { calls: readonly string[] 
 function checkSettles(run: Case): Promise<void> {
   const settleMs = run.cases.settleMs ?? SETTLE_MS;
   return withBackend(run, async (backend) => {
-    const job = createTestJob(inputOf(run, run.kind));
+    const job = jobOf(run, inputOf(run, run.kind));
     const outcome = start(run, job, backend).catch(() => {});
     await within(job.cancel(), settleMs, "what onCancel registered must settle");
     await within(outcome, settleMs, "a cancelled run must settle");
@@ -201,9 +204,9 @@ async function checkResume(run: Case): Promise<void> {
   const submit = await submitCall(run);
   await withBackend(run, async (backend) => {
     const input = inputOf(run, run.kind);
-    const first = createTestJob(input);
+    const first = jobOf(run, input);
     await succeed(run, first, backend);
-    const again = createTestJob(input, { attempt: 2, steps: first.steps });
+    const again = jobOf(run, input, { attempt: 2, steps: first.steps });
     await succeed(run, again, backend);
     assertOnce(backend, submit);
     assert.equal(again.artifacts.length, first.artifacts.length, "the restart lost an artifact");
@@ -215,10 +218,10 @@ async function checkResumeMidway(run: Case): Promise<void> {
   const submit = await submitCall(run);
   await withBackend(run, async (backend) => {
     const input = inputOf(run, run.kind, "slow-start steps=5");
-    const first = createTestJob(input);
+    const first = jobOf(run, input);
     const lost = start(run, first, backend).catch(() => {});
     await until(() => first.steps.size > 0, RUN_MS, "run stored no step before it waited");
-    const again = createTestJob(input, { attempt: 2, steps: first.steps });
+    const again = jobOf(run, input, { attempt: 2, steps: first.steps });
     await succeed(run, again, backend);
     await within(lost, run.cases.runMs ?? RUN_MS, "run must settle");
     assertOnce(backend, submit);
@@ -240,7 +243,7 @@ function checkFailure(run: Case, word: Word, code?: string): Promise<void> {
 }
 
 async function failure(run: Case, word: Word, backend: Backend): Promise<BackendError> {
-  const job = createTestJob(inputOf(run, run.kind, word));
+  const job = jobOf(run, inputOf(run, run.kind, word));
   const running = start(run, job, backend).then(
     () => undefined,
     (error: unknown) => error,
@@ -260,7 +263,7 @@ function checkNoOutput(run: Case): Promise<void> {
   return withBackend(run, async (backend) => {
     // Two jobs, so two ids: a server may keep a result under the id of its job.
     const id = "01890a5d-ac96-774b-bcce-b302099a8058";
-    const example = createTestJob(inputOf(run, run.kind), { id });
+    const example = jobOf(run, inputOf(run, run.kind), { id });
     await succeed(run, example, backend);
     if (example.artifacts.length > 0) await failure(run, "null-output", backend);
   });

@@ -22,6 +22,7 @@ describe("A right file", () => {
         allowed_origins: [],
         trusted_proxies: [],
         max_body_bytes: 1048576,
+        max_upload_bytes: 67108864,
         docs: true,
       },
       auth: {
@@ -40,7 +41,7 @@ describe("A right file", () => {
         retention_ms: 604800000,
         max_pending: 10000,
       },
-      artifacts: { retention_ms: 604800000, max_bytes: 2147483648 },
+      artifacts: { retention_ms: 604800000, max_bytes: 2147483648, ffmpeg: "auto" },
       health: { interval_ms: 10000, timeout_ms: 5000 },
       log: { level: "info", prompts: false },
       vram: {
