@@ -51,6 +51,15 @@ const http = section("The address that clients use, and what may reach it.", {
     unit: "bytes",
     description: "Largest request body; a larger one gets 413.",
   }),
+  max_upload_bytes: t.Integer({
+    default: 67_108_864,
+    minimum: 1024,
+    maximum: 1_073_741_824,
+    unit: "bytes",
+    description:
+      "Largest body of a request that may bring files, all of them together (64 MiB). A form's " +
+      "files go to the disk as they come; base64 in JSON stands in memory, some three times.",
+  }),
   docs: t.Boolean({ default: true, description: "Serve the API's documentation at /swagger." }),
 });
 
@@ -105,6 +114,13 @@ const jobs = section("The life of a job.", {
 const artifacts = section("The files that jobs produce.", {
   retention_ms: span(604_800_000, "How long files can be downloaded (7 days)."),
   max_bytes: count(2_147_483_648, "Largest single file (2 GiB).", 1, "bytes"),
+  ffmpeg: t.String({
+    default: "auto",
+    minLength: 1,
+    description:
+      "The ffmpeg that makes sounds into the format that a request asks for: auto looks on PATH, " +
+      "off does without, else a path (a relative one starts at this file's folder).",
+  }),
 });
 
 const health = section("The regular question to every backend whether it works.", {

@@ -14,7 +14,7 @@ export function contextOf(settings: Partial<Settings> = {}): Context<Settings> {
 }
 
 export function inputOf(input: Partial<Input> & { text: string }): Input {
-  return { speed: 1, pitch: 1, format: "wav", ...input };
+  return { speed: 1, ...input };
 }
 
 export interface Heard {

@@ -75,7 +75,9 @@ describe("the sound", () => {
 
   test("is much higher at pitch 2 and much lower at pitch 0.5", async () => {
     const hertz = async (pitch: number): Promise<number> =>
-      fundamentalHz(readWav((await say({ text: "Mama, no more, no more.", pitch }, context)).file));
+      fundamentalHz(
+        readWav((await say({ text: "Mama, no more, no more.", options: { pitch } }, context)).file),
+      );
     const normal = await hertz(1);
     expect(normal).toBeWithin(70, 160);
     expect((await hertz(2)) / normal).toBeWithin(1.5, 2.2);
@@ -153,7 +155,9 @@ describe("the house-keeping", () => {
     await say({ text: "..." }, context).catch(() => {});
     const aborted = AbortSignal.timeout(50);
     await say({ text: "Hello. ".repeat(2_000) }, context, aborted).catch(() => {});
-    expect(await readdir(folder)).toEqual([]);
+    const left = await readdir(folder);
+    // The contexts' own folders are not the plugin's doing.
+    expect(left.filter((name) => !name.startsWith("switchyard-work-"))).toEqual([]);
   });
 
   test("is ready with the engine's version without a worker", async () => {
