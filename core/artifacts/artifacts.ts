@@ -187,11 +187,12 @@ export function createArtifacts(options: ArtifactsOptions): Artifacts {
         name: sanitizeName(file.name),
         mediaType,
         ...written,
+        // What the file itself says is true; what was asked for stands in the job's input.
         metadata: {
+          ...wanted.metadata,
           ...measures,
           ...more,
           ...(file.madeFrom ? { converted_from: file.madeFrom } : {}),
-          ...wanted.metadata,
         },
         createdAt,
         expiresAt: expiryOf(createdAt),

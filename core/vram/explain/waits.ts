@@ -110,7 +110,7 @@ export function sentenceOf(waits: WaitsFor): string {
       return memoryOf(waits);
     case "stuck": {
       const stuck = list(names(waits.leave, "stuck"));
-      return `${shortageOf(waits)} ${stuck} did not leave when told to.`;
+      return `${shortageOf(waits)} ${stuck} did not leave when told to; a server that Switchyard runs (\`process:\`) can be stopped.`;
     }
     case "reserved": {
       const who = waits.overdue ? "An overdue job" : "A job that waits for memory";

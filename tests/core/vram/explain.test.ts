@@ -143,7 +143,7 @@ describe("a job waits", () => {
     world.place("image").stuckUntilMs = world.nowMs + 30_000;
     const { waitsFor, sentence } = why(world, world.submit("wan"));
     expect(waitsFor.kind).toBe("stuck");
-    expect(sentence).toEndWith("image did not leave when told to.");
+    expect(sentence).toContain("image did not leave when told to; a server that Switchyard runs");
   });
 
   test("for another attempt at a load that failed", () => {
