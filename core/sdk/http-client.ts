@@ -83,7 +83,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return {
     baseUrl: base.url,
     get: (path, options = {}) => json("GET", path, options),
-    post: (path, body, options = {}) => json("POST", path, { ...options, body }),
+    post: (path, body, options = {}) => json(options.method ?? "POST", path, { ...options, body }),
     async fetch(path, options = {}) {
       const method = options.method ?? (options.body === undefined ? "GET" : "POST");
       const { received, watch } = await ask(method, path, options);

@@ -23,6 +23,8 @@ export interface JsonOptions<Schema extends TSchema> extends RequestOptions {
   readonly as?: Schema;
   /** Largest answer in bytes; 8 MiB unless said. */
   readonly maxBytes?: number;
+  /** Of `post`, for servers that want another word for it. */
+  readonly method?: "PUT" | "PATCH";
 }
 
 export interface RawOptions extends RequestOptions {

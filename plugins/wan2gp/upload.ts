@@ -1,12 +1,5 @@
 /** The files of a request on their way to WanGP, each over an address that works once. */
-import {
-  BackendError,
-  type FileReference,
-  type HttpClient,
-  type Job,
-  matches,
-  t,
-} from "switchyard/sdk";
+import { BackendError, type FileReference, type HttpClient, type Job, t } from "switchyard/sdk";
 import { ownPath, TRANSFER_MS } from "./gallery.ts";
 import type { Request } from "./input.ts";
 import { callTool } from "./mcp.ts";
@@ -56,13 +49,7 @@ async function upload(
     as: Upload,
     signal,
   });
-  const limits = { signal, timeoutMs: TRANSFER_MS };
-  const response = await http.fetch(ownPath(upload_url, "upload"), {
-    method: "PUT",
-    body: await blob(),
-    ...limits,
-  });
-  const answer: unknown = await response.json();
-  if (matches(Uploaded, answer)) return answer.gallery_id;
-  throw new BackendError("BACKEND_BAD_OUTPUT", "WanGP took a file and named no place for it");
+  const limits = { method: "PUT", as: Uploaded, signal, timeoutMs: TRANSFER_MS } as const;
+  const { gallery_id } = await http.post(ownPath(upload_url, "upload"), await blob(), limits);
+  return gallery_id;
 }

@@ -35,6 +35,20 @@ test("A request goes to the program as a file, and comes back with its seed and 
   expect(output).toMatchObject({ files: [job.artifacts[0]!.url], duration_seconds: 3 });
 });
 
+test.each(["/tmp/evil", "https://evil.example/weights.th", "facebook/other"])(
+  "A model of a request is one that it knows: %s is none, since it would be loaded as code",
+  async (model) => {
+    await stage.start();
+    const ctx = createTestContext(command, undefined, config);
+    const run = plugin.capabilities["audio.generate"].run(
+      createTestJob({ prompt: "rain", model }) as never,
+      ctx,
+    );
+    expect(await Promise.resolve(run).catch((error) => error.code)).toBe("BACKEND_REJECTED");
+    expect(stage.runs).toEqual([]);
+  },
+);
+
 test("Its options are those of the model's own parameters", async () => {
   const ctx = createTestContext(command, undefined, config);
   const { options } = plugin.capabilities["audio.generate"];

@@ -90,3 +90,9 @@ test("The command's memory is back when it ends, so nothing of it counts as resi
   expect(small.workingMiB).toBeLessThan(3_500);
   expect(at({ variant: "stable-audio-tools" }).residentMiB).toBeGreaterThan(0);
 });
+
+test("A model of a request is one that the command has by name, or the operator's own", async () => {
+  const failed = run({ prompt: "a train", model: "/tmp/evil" }).catch((error) => error.code);
+  expect(await failed).toBe("BACKEND_REJECTED");
+  expect(stage.runs).toEqual([]);
+});

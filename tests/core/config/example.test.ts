@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { stringify } from "yaml";
 import {
   BackendSchema,
   GatewaySchema,
@@ -8,6 +9,7 @@ import {
   loadConfig,
   type PluginSettings,
 } from "../../../core/config/mod.ts";
+import { t } from "../../../core/sdk/mod.ts";
 import { load } from "./file.ts";
 
 const project = resolve(import.meta.dir, "../../..");
@@ -25,6 +27,10 @@ const plugins: PluginSettings[] = await Promise.all(
       (await import(join(project, "plugins", name, "plugin.ts"))).default as PluginSettings,
   ),
 );
+
+interface Addressed {
+  readonly defaultUrl?: string;
+}
 
 interface Setting {
   readonly path: readonly string[];
@@ -47,7 +53,34 @@ const kernel = [
   ...settingsOf(device.properties, ["devices", "gpu0"]),
   ...settingsOf(BackendSchema.properties, ["backends", "comfyui"]),
 ];
-const own = plugins.flatMap(({ name, config }) => settingsOf(config, ["backends", name]));
+const own = plugins.flatMap(({ name, config }) => eachOnce(settingsOf(config, ["backends", name])));
+const ownParts = plugins.flatMap(({ name, config }) => partsOf(config, ["backends", name]));
+
+/** Without nested settings that are the same as one above, as `path` in each call to a server. */
+function eachOnce(settings: readonly Setting[]): Setting[] {
+  const known = new Set<string>();
+  return settings.filter(({ path, schema }) => {
+    const mark = `${path.length} ${path.at(-1)} ${JSON.stringify(schema)}`;
+    const isKnown = path.length > 3 && known.has(mark);
+    known.add(mark);
+    return !isKnown;
+  });
+}
+
+/** Every setting that has settings under it. */
+function partsOf(properties: Record<string, any>, path: readonly string[]): Setting[] {
+  return Object.entries(properties).flatMap(([name, schema]) => {
+    if (!schema.properties) return [];
+    const here = [...path, name];
+    return [{ path: here, schema }, ...partsOf(schema.properties, here)];
+  });
+}
+
+/** The names that the entries of a list or of a map have. */
+function namesInEntries({ items, patternProperties = {} }: Record<string, any>): string[] {
+  const entries = [items, ...Object.values<any>(patternProperties)];
+  return entries.flatMap((entry) => Object.keys(entry?.properties ?? {}));
+}
 
 /** The line of a setting, active or written as `#name: …`, within its section. */
 function lineOf(path: readonly string[]): number {
@@ -78,6 +111,28 @@ function blockOf(index: number): number | undefined {
   return new RegExp(`^${indent}#\\w+:`).test(lines[head] ?? "") ? head : undefined;
 }
 
+/** A default as the file writes it. */
+function shown(value: unknown): string {
+  if (typeof value === "string" && value !== "") return value;
+  return stringify(value, { collectionStyle: "flow", flowCollectionPadding: false }).trim();
+}
+
+/** A unit that a name ends in, such as ms of grace_ms. */
+const UNITS: Record<string, string> = { ms: "ms", mib: "MiB", gib: "GiB", bytes: "bytes" };
+const unitOf = (path: readonly string[]) => UNITS[path.at(-1)?.split("_").at(-1) ?? ""] ?? "";
+
+/** Every variable that the file mentions. */
+const env = Object.fromEntries(
+  [...example.matchAll(/\$\{(\w+)\}/g)].map(([, name]) => [name, "abc"]),
+);
+
+/** What a plugin wants of every backend, as the file has it. */
+function wantedOf({ config }: PluginSettings, settings: Record<string, unknown>) {
+  const { required = [] } = t.Object(config);
+  const wanted = required.filter((key) => config[key]?.default === undefined);
+  return Object.fromEntries(wanted.map((key) => [key, settings[key]]));
+}
+
 const valueAt = (value: any, path: readonly string[]) =>
   path.reduce((part, name) => part?.[name], value);
 
@@ -91,7 +146,7 @@ describe("gateway.example.yaml", () => {
   });
 
   test("loads also with any one of the settings that are commented out", () => {
-    const alternatives = lines.flatMap((line, index) => (/^ *#\w+:/.test(line) ? [index] : []));
+    const alternatives = lines.flatMap((line, index) => (/^ *#[\w-]+:/.test(line) ? [index] : []));
     expect(alternatives.length).toBeGreaterThan(20);
     for (const index of alternatives) {
       const name = /#(\w+):/.exec(lines[index]!)![1];
@@ -101,7 +156,7 @@ describe("gateway.example.yaml", () => {
       for (let at = index; at === index || blockOf(at) === index; at++) {
         changed[at] = changed[at]!.replace("#", "");
       }
-      const loaded = load(changed.join("\n"), { COMFYUI_TOKEN: "abc", HF_TOKEN: "def" });
+      const loaded = load(changed.join("\n"), env);
       expect({ name, problems: loaded.problems }).toEqual({ name, problems: [] });
       expect({ name, warnings: loaded.warnings }).toEqual({ name, warnings: [] });
       for (const { name, config } of plugins) {
@@ -118,22 +173,29 @@ describe("gateway.example.yaml", () => {
       if (path.at(-1) === "use") return;
       expect(prose).toContain("Default: ");
       if (schema.default === undefined) return;
-      const shown =
-        typeof schema.default === "string" ? schema.default : JSON.stringify(schema.default);
       const unit = schema.unit ? ` ${schema.unit}` : "";
-      expect(prose).toMatch(new RegExp(`Default: ${quoted(shown + unit)}( \\(|\\n|$)`));
+      const value = quoted(shown(schema.default) + unit);
+      expect(prose).toMatch(new RegExp(`Default: ${value}( \\(|\\n|$)`));
     },
   );
 
   test.each(own.map(({ path, schema }) => [path.join("."), path, schema] as const))(
-    "names the plugin's own %s with its default",
+    "names the plugin's own %s with its default, unit and reason",
     (_key, path, schema) => {
       const prose = proseAbove(lineOf(path));
+      expect(prose.length).toBeGreaterThan(20);
       expect(prose).toContain("Default: ");
+      for (const name of namesInEntries(schema)) expect(prose).toMatch(new RegExp(`\\b${name}\\b`));
+      expect(prose).toContain(unitOf(path));
       if (schema.default === undefined) return;
-      const shown =
-        typeof schema.default === "string" ? schema.default : JSON.stringify(schema.default);
-      expect(prose).toMatch(new RegExp(`Default: ${quoted(shown)}( |\\n|$)`));
+      expect(prose).toMatch(new RegExp(`Default: ${quoted(shown(schema.default))}(,? |\\n|$)`));
+    },
+  );
+
+  test.each(ownParts.map(({ path }) => [path.join("."), path] as const))(
+    "says what the plugin's own %s is for",
+    (_key, path) => {
+      expect(proseAbove(lineOf(path)).length).toBeGreaterThan(20);
     },
   );
 
@@ -143,9 +205,12 @@ describe("gateway.example.yaml", () => {
     for (const { path } of kernel.filter(({ path }) => path[0] !== "backends")) {
       expect([path, valueAt(loaded.config, path)]).toEqual([path, valueAt(byDefault, path)]);
     }
-    for (const { name, config } of plugins) {
-      const plain = load(`backends: {${name}: {use: ${name}}}`);
-      expect(loaded.backend(name, config).settings).toEqual(plain.backend(name, config).settings);
+    for (const plugin of plugins) {
+      const { name, config } = plugin;
+      const { settings } = loaded.backend(name, config);
+      const backend = { use: name, ...wantedOf(plugin, settings) };
+      const plain = load(JSON.stringify({ backends: { [name]: backend } }));
+      expect(settings).toEqual(plain.backend(name, config).settings);
     }
   });
 });
@@ -167,16 +232,33 @@ describe("The schema", () => {
 });
 
 describe("gateway.yaml", () => {
-  test("as it comes loads without problems, with the three built-in backends", () => {
-    const { config, problems, warnings } = loadConfig({
-      path: join(project, "config/gateway.yaml"),
-      env: {},
-    });
+  const path = join(project, "config/gateway.yaml");
+  const text = readFileSync(path, "utf8");
+
+  test("as it comes loads without problems, with three backends", () => {
+    const { config, problems, warnings } = loadConfig({ path, env: {} });
     expect(problems).toEqual([]);
     expect(warnings).toEqual([]);
-    expect(Object.keys(config.backends)).toEqual(["comfyui", "ollama", "espeak"]);
+    expect(Object.keys(config.backends)).toEqual(["comfyui", "espeak", "ollama"]);
     expect(config.backends.comfyui?.url).toBe("http://127.0.0.1:8188");
     expect(config.backends.ollama?.url).toBe("http://127.0.0.1:11434");
+  });
+
+  test("has every built-in plugin, at its own URL, once the # are removed", () => {
+    const loaded = load(text.replace(/^ {2}#(?=[a-z]| {2})/gm, "  "));
+    expect(loaded.problems).toEqual([]);
+    expect(loaded.warnings).toEqual([]);
+    for (const { name, config, defaultUrl } of plugins as (PluginSettings & Addressed)[]) {
+      const found = loaded.config.backends[name];
+      // What has to be described first is not offered as a line to switch on.
+      if (["gradio", "rest-job", "subprocess"].includes(name)) {
+        expect(found).toBeUndefined();
+        expect(text).toContain(name);
+        continue;
+      }
+      expect([name, found?.use, found?.url]).toEqual([name, name, defaultUrl]);
+      expect(loaded.backend(name, config).problems).toEqual([]);
+    }
   });
 });
 
