@@ -31,6 +31,8 @@ export interface BackendState {
   /** Why it is degraded or down. */
   readonly reason?: string;
   readonly version?: string;
+  /** The capabilities that the server has, where its plugin can tell. */
+  readonly offers?: readonly string[];
   /** Wall-clock milliseconds: no job is sent before, because those before it failed. */
   readonly retryAtMs?: number;
   /** Wall-clock milliseconds of the last check; undefined before the first. */

@@ -10,7 +10,7 @@ import type { AnyCapability, VramCost } from "../sdk/plugin.ts";
 import { type Check, type Checked, createCheck, invalid } from "../validation.ts";
 import { type ConversionPort, formatProblem } from "./formats.ts";
 import type { Choice, Shortage } from "./placement.ts";
-import type { Offer } from "./services.ts";
+import { isOffered, type Offer } from "./services.ts";
 
 export interface Able extends Choice {
   readonly kind: "able";
@@ -54,6 +54,11 @@ export function createCandidates({ shortage, conversion }: CandidatesOptions): C
 
   function able(offer: Offer, { kind, body, principal, common }: Asked<TSchema>): Able {
     const { backend, capability, takes } = offer;
+    if (!isOffered(offer, kind)) {
+      const { version = "another server" } = backend.state;
+      const message = `${backend.title} (${backend.name}) has no ${kind}: ${version} answers there`;
+      throw invalid([{ field: "/backend", message }]);
+    }
     // What it has no use for, and asks for nothing, does not reach the plugin.
     const taken = Object.entries(body).filter(([name]) => takes.has(name));
     // A copy: the check drops what this plugin does not know, and another one may know it.

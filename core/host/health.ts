@@ -131,5 +131,6 @@ function stateOf(health: Health, checkedAtMs: number): BackendState {
   if (health.status !== "ready") {
     return { status: health.status, reason: health.reason, checkedAtMs };
   }
-  return { status: health.busy ? "busy" : "ready", version: health.version, checkedAtMs };
+  const { version, offers, busy } = health;
+  return { status: busy ? "busy" : "ready", version, offers, checkedAtMs };
 }

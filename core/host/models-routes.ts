@@ -11,7 +11,7 @@ import { type Answers, createAnswers } from "./answers.ts";
 import type { Backend } from "./backend.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { formatsToWire } from "./formats.ts";
-import type { Offer, Service } from "./services.ts";
+import { isOffered, type Offer, type Service } from "./services.ts";
 
 export interface ModelsOptions {
   readonly catalogue: Catalogue;
@@ -110,6 +110,7 @@ export function modelsRoutes({ catalogue, monotonicMs }: ModelsOptions): Route[]
         }
         const wanted = all.filter(
           ({ service, offer }) =>
+            isOffered(offer, service.kind) &&
             (capability === undefined || service.kind === capability) &&
             (backend === undefined || offer.backend.name === backend),
         );

@@ -88,3 +88,8 @@ function isOpenRecord(schema: TSchema): boolean {
   const patterns: Record<string, TSchema> = schema.patternProperties ?? {};
   return Object.values(patterns).every(KindGuard.IsUnknown);
 }
+
+/** Whether the server behind the URL has it; yes where its plugin cannot tell. */
+export function isOffered({ backend }: Offer, kind: string): boolean {
+  return backend.state.offers?.includes(kind) ?? true;
+}

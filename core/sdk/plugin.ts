@@ -43,9 +43,18 @@ export interface ModelEntry {
   readonly [detail: string]: unknown;
 }
 
-/** `busy` is for servers that can tell whether they compute; it lets an orphan lease end early. */
+/**
+ * `busy` is for servers that can tell whether they compute; it lets an orphan lease end early.
+ * `offers` names those of the plugin's capabilities that the server behind the URL has, where only
+ * a look at it tells; all that the settings allow unless said.
+ */
 export type Health =
-  | { readonly status: "ready"; readonly version?: string; readonly busy?: boolean }
+  | {
+      readonly status: "ready";
+      readonly version?: string;
+      readonly busy?: boolean;
+      readonly offers?: readonly string[];
+    }
   | { readonly status: "degraded" | "down"; readonly reason: string };
 
 export interface Logger {

@@ -66,7 +66,12 @@ export default definePlugin({
       run: audio.run,
     },
   },
-  health: any.health,
+  async health(ctx, signal) {
+    const health = await any.health(ctx, signal);
+    if (health.status !== "ready") return health;
+    const { name } = await any.pick(ctx, signal);
+    return name === "musicgen" ? { ...health, offers: ["music.generate"] } : health;
+  },
   async models(ctx, signal) {
     const { name } = await any.pick(ctx, signal);
     return VARIANTS.filter((variant) => variant === name).flatMap(entriesOf);

@@ -16,7 +16,7 @@ export const settings = {
   magnet_audio_model: model("facebook/audio-magnet-medium", "Makes sounds with MAGNeT"),
   audiogen_model: model("facebook/audiogen-medium", "Makes sounds with AudioGen"),
   username: t.Optional(t.String({ description: "Of a server that was started with a login." })),
-  password: t.Optional(t.String()),
+  password: t.Optional(t.String({ secret: true, description: "Of its login." })),
   python: t.Array(t.String({ minLength: 1 }), {
     default: ["python3"],
     minItems: 1,

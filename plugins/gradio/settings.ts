@@ -48,17 +48,23 @@ export const settings = {
   options: t.Optional(
     t.Array(t.String(), { description: "What requests may set; all but texts when absent." }),
   ),
-  outputs: t.Array(output, { default: [{ return: 0 }] }),
+  outputs: t.Array(output, {
+    default: [{ return: 0 }],
+    description: "Which of the returned values are stored.",
+  }),
   failed_when: t.Optional(text("A returned text that contains it is a failure.")),
   cancel: t.Object(
     {
       mode: oneOf("drain", "interrupt", "cancel", "kill"),
       endpoint: t.Optional(text("For interrupt: what asks the program to stop.")),
     },
-    { ...strict, default: { mode: "drain" } },
+    { ...strict, default: { mode: "drain" }, description: "How work that runs is stopped." },
   ),
   collect: t.Optional(
-    t.Object({ endpoint: text("Called after."), outputs: t.Array(output) }, strict),
+    t.Object(
+      { endpoint: text("Called after."), outputs: t.Array(output) },
+      { ...strict, description: "A further call that tells what was made." },
+    ),
   ),
   stages: t.Array(
     t.Object({ match: text("In the bar."), weight: t.Number({ minimum: 0 }) }, strict),
@@ -67,8 +73,18 @@ export const settings = {
       description: "Parts of the whole, by the descriptions of the progress bar.",
     },
   ),
-  login: t.Optional(t.Object({ username: t.String(), password: t.String() }, strict)),
-  stream_idle_ms: t.Integer({ default: 60_000, minimum: 1_000, maximum: 3_600_000 }),
+  login: t.Optional(
+    t.Object(
+      { username: t.String(), password: t.String({ secret: true }) },
+      { ...strict, description: "For a program that was started with a login." },
+    ),
+  ),
+  stream_idle_ms: t.Integer({
+    default: 60_000,
+    minimum: 1_000,
+    maximum: 3_600_000,
+    description: "Longest silence of its event stream, which has a heartbeat every 15 s.",
+  }),
   cost: declaredCost,
 };
 const schema = t.Object(settings);

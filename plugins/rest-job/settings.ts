@@ -28,8 +28,8 @@ const submit = strict({
 const status = strict({
   ...call,
   field: t.String({ description: "Where the answer has the word: $.status." }),
-  running: t.Array(t.String()),
-  done: t.Array(t.String()),
+  running: t.Array(t.String(), { description: "Words for work that goes on." }),
+  done: t.Array(t.String(), { description: "Words for work that is done." }),
   failed: words("Words for work that failed."),
   cancelled: words("Words for work that was stopped."),
   progress: t.Optional(

@@ -23,7 +23,7 @@ export const settings = {
     }),
   ),
   username: t.Optional(t.String({ description: "Of a server that was started with a login." })),
-  password: t.Optional(t.String()),
+  password: t.Optional(t.String({ secret: true, description: "Of its login." })),
   command: t.Array(t.String({ minLength: 1 }), {
     default: ["stable-audio"],
     minItems: 1,

@@ -27,6 +27,19 @@ test("It offers what the program that the settings name can make", () => {
   expect(offered("auto")).toEqual(["music.generate", "audio.generate"]);
 });
 
+test("with auto, what answers decides: a MusicGen makes no sounds", async () => {
+  for (const [variant, offers] of [
+    ["musicgen", ["music.generate"]],
+    ["magnet", undefined],
+  ] as const) {
+    const fake = await startFakeAudioCraft({ signature: `audiocraft-${variant}` });
+    const ctx = createTestContext(plugin, fake.url);
+    const health: any = await plugin.health(ctx, AbortSignal.timeout(5_000));
+    expect([variant, health.status, health.offers]).toEqual([variant, "ready", offers]);
+    await fake.stop();
+  }
+});
+
 test("MAGNeT takes no duration, which its model decides", () => {
   const { takes } = plugin.capabilities["music.generate"];
   expect(takes!(configOf({ variant: "magnet" }))).not.toContain("duration_seconds");

@@ -146,7 +146,7 @@ describe("gateway.example.yaml", () => {
   });
 
   test("loads also with any one of the settings that are commented out", () => {
-    const alternatives = lines.flatMap((line, index) => (/^ *#[\w-]+:/.test(line) ? [index] : []));
+    const alternatives = lines.flatMap((line, index) => (/^ *#\w+:/.test(line) ? [index] : []));
     expect(alternatives.length).toBeGreaterThan(20);
     for (const index of alternatives) {
       const name = /#(\w+):/.exec(lines[index]!)![1];
@@ -188,7 +188,7 @@ describe("gateway.example.yaml", () => {
       for (const name of namesInEntries(schema)) expect(prose).toMatch(new RegExp(`\\b${name}\\b`));
       expect(prose).toContain(unitOf(path));
       if (schema.default === undefined) return;
-      expect(prose).toMatch(new RegExp(`Default: ${quoted(shown(schema.default))}(,? |\\n|$)`));
+      expect(prose).toMatch(new RegExp(`Default: ${quoted(shown(schema.default))}( |\\n|$)`));
     },
   );
 

@@ -21,6 +21,8 @@ interface Member {
   readonly models?: () => Promise<readonly { name: string }[]>;
   readonly options?: () => Promise<TProperties>;
   readonly offers?: readonly string[];
+  /** What a look at the server told. */
+  readonly seen?: { readonly version: string; readonly offers: readonly string[] };
   /** MiB on a GPU; none unless said. */
   readonly mib?: number;
 }
@@ -95,7 +97,7 @@ function open(members: readonly Member[], resident: readonly string[] = [], form
       context: () => ({ backend: member.name, config: {} }) as any,
       monotonicMs: () => nowMs,
     });
-    backend.state = { status: member.status ?? "ready" };
+    backend.state = { status: member.status ?? "ready", ...member.seen };
     return backend;
   });
   const catalogue = createCatalogue({
@@ -169,6 +171,20 @@ describe("the order", () => {
     // What is there is another model than the one asked for.
     expect(await open(members, ["b/usual"]).first({ model: "other" })).toBe("a");
     expect(await open(members, ["b/usual"]).first({ backend: "a" })).toBe("a");
+  });
+});
+
+describe("a server that has less than its plugin", () => {
+  const seen = { version: "MAGNeT", offers: ["audio.generate"] };
+  const members: Member[] = [{ name: "a", seen }, { name: "b" }];
+
+  test("is passed over for work that it does not have", async () => {
+    expect(await open(members).first()).toBe("b");
+  });
+
+  test("says what answers there when it is named", async () => {
+    const { message } = await open(members).refused({ backend: "a" });
+    expect(message).toContain("A (a) has no music.generate: MAGNeT answers there");
   });
 });
 

@@ -22,7 +22,8 @@ const Models = t.Object({ models: t.Array(t.String()) });
 const codeOf = (error: unknown): string => (BackendError.is(error) ? error.code : String(error));
 
 /** The class as JSON, and as a raw body; "fine" where only the plugin can tell. */
-const CLASSES: Readonly<Record<Fault, readonly [BackendErrorCode, BackendErrorCode | "fine"]>> = {
+type Classes = readonly [BackendErrorCode, BackendErrorCode | "fine"];
+const CLASSES: Partial<Readonly<Record<Fault, Classes>>> = {
   "hang-before-headers": ["STALLED", "STALLED"],
   "hang-mid-body": ["STALLED", "STALLED"],
   drip: ["STALLED", "STALLED"],
