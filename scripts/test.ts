@@ -10,7 +10,7 @@ import type { Case } from "./testing/results.ts";
 import { runSuite } from "./testing/suite.ts";
 
 const ROOT = join(import.meta.dir, "..");
-const TOTAL_LIMIT_MS = 9 * 60_000;
+const TOTAL_LIMIT_MS = 13 * 60_000;
 const SOAK_LIMIT_MS = 3 * 60 * 60_000;
 
 const soak = process.env.SWITCHYARD_SOAK === "1";

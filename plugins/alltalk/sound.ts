@@ -1,7 +1,7 @@
 /** Brings the files home that AllTalk made, and makes one of them. */
 import { BackendError, type HttpClient, type Job, joinWav, readWav } from "switchyard/sdk";
 
-/** About two hours of XTTS's sound, in one part. */
+/** About two hours of XTTS's sound, in all parts together: they lie in memory. */
 const MAX_BYTES = 512 * 1024 * 1024;
 
 /** Of what AllTalk makes where its operator lets it convert. */
@@ -17,10 +17,33 @@ const ENDINGS: Readonly<Record<string, string>> = {
 export function pathOf(url: string): string {
   const path = URL.canParse(url, "http://alltalk") ? new URL(url, "http://alltalk").pathname : "";
   if (/^\/audio(cache)?\/[^/]+$/.test(path)) return path;
-  throw new BackendError("BACKEND_BAD_OUTPUT", `AllTalk names no file of its own: ${url}`);
+  throw new BackendError(
+    "BACKEND_BAD_OUTPUT",
+    `AllTalk names no file of its own: ${url.slice(0, 100)}`,
+  );
 }
 
-export async function download(http: HttpClient, path: string, signal: AbortSignal): Promise<Blob> {
+export async function downloadAll(
+  http: HttpClient,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly Blob[]> {
+  const sounds: Blob[] = [];
+  let left = MAX_BYTES;
+  for (const path of paths) {
+    const sound = await download(http, path, left, signal);
+    left -= sound.size;
+    sounds.push(sound);
+  }
+  return sounds;
+}
+
+async function download(
+  http: HttpClient,
+  path: string,
+  most: number,
+  signal: AbortSignal,
+): Promise<Blob> {
   const response = await http.fetch(path, { signal }).catch((cause: unknown) => {
     if (!BackendError.is(cause) || cause.code !== "BACKEND_REJECTED") throw cause;
     throw new BackendError("BACKEND_BAD_OUTPUT", "AllTalk no longer has the file", { cause });
@@ -34,8 +57,8 @@ export async function download(http: HttpClient, path: string, signal: AbortSign
   let bytes = 0;
   for await (const piece of response.body ?? []) {
     bytes += piece.byteLength;
-    if (bytes > MAX_BYTES) {
-      throw new BackendError("BACKEND_BAD_OUTPUT", `a file of more than ${MAX_BYTES} bytes`);
+    if (bytes > most) {
+      throw new BackendError("BACKEND_BAD_OUTPUT", `AllTalk made more than ${MAX_BYTES} bytes`);
     }
     pieces.push(new Uint8Array(piece));
   }

@@ -15,7 +15,7 @@ import { type Fields, fieldsOf } from "./form.ts";
 import type { Speech } from "./input.ts";
 import { ask, known, ready } from "./server.ts";
 import type { Settings } from "./settings.ts";
-import { download, pathOf, store } from "./sound.ts";
+import { downloadAll, pathOf, store } from "./sound.ts";
 
 const Made = t.Object({ status: t.Literal("generate-success"), output_file_url: t.String() });
 
@@ -52,7 +52,7 @@ async function work(job: Job<Speech>, ctx: Context<Settings>): Promise<unknown> 
     // A restart of the gateway repeats none that is done.
     paths.push(await job.step(`part ${index + 1}`, () => say(form, job, ctx)));
   }
-  const sounds = await Promise.all(paths.map((path) => download(ctx.http, path, job.signal)));
+  const sounds = await downloadAll(ctx.http, paths, job.signal);
   const facts = { voice: fields.character_voice_gen ?? null, engine: server.engine };
   return store(job, sounds, { ...facts, language: fields.language, parts: parts.length });
 }

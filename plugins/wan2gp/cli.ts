@@ -1,6 +1,5 @@
 /** WanGP by its command line: one process for each job, which frees the GPU when it ends. */
-import { readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import {
   BackendError,
   type CommandEnd,
@@ -10,6 +9,7 @@ import {
   type ProgressRule,
   type Transport,
 } from "switchyard/sdk";
+import { checkModel } from "./folder.ts";
 import { type Kind, outputOf, type Request } from "./input.ts";
 import { failureOf } from "./outcome.ts";
 import type { Settings } from "./settings.ts";
@@ -45,21 +45,6 @@ export function cliFor(kind: Kind): Transport<Settings, Request> {
   };
 }
 
-/** What its folder has descriptions of; their weights may still be missing. */
-export function modelsIn(folder: string): readonly { readonly name: string }[] {
-  const names = ["defaults", "finetunes"].flatMap((part) => {
-    try {
-      return readdirSync(join(folder, part));
-    } catch {
-      return [];
-    }
-  });
-  const models = names
-    .filter((name) => name.endsWith(".json"))
-    .map((name) => basename(name, ".json"));
-  return [...new Set(models)].sort().map((name) => ({ name }));
-}
-
 const specOf = (kind: Kind): CommandSpec<Settings, Request> => ({
   title: "WanGP",
   needs: ({ python, folder = "" }) => ({
@@ -74,12 +59,13 @@ const specOf = (kind: Kind): CommandSpec<Settings, Request> => ({
   }),
   plan({ input }, config, { in: inside, out, files }) {
     const task = taskOf(kind, input, config, files);
+    checkModel(input, config);
     const script = ["wgp.py", "--process", join(inside, "job.json"), "--output-dir", out];
     return {
       argv: [...config.python, ...script, ...config.arguments],
       cwd: config.folder ?? "",
       files: { "job.json": JSON.stringify(task) },
-      outputs: [{ glob: OUTPUTS[outputOf(kind)], take: "all" }],
+      outputs: [{ glob: OUTPUTS[outputOf(kind)], take: "all", name: outputOf(kind) }],
       progress: PROGRESS,
       // A load prints nothing for minutes.
       quiet: true,

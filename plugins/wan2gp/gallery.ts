@@ -1,4 +1,5 @@
 /** What WanGP made, on its way home: each file over an address that works once. */
+import { extname } from "node:path";
 import {
   type Artifact,
   BackendError,
@@ -9,6 +10,7 @@ import {
 } from "switchyard/sdk";
 import { callTool } from "./mcp.ts";
 
+const MAX_FILES = 64;
 export const TRANSFER_MS = 600_000;
 
 const Download = t.Object({ download_url: t.String(), filename: t.String() });
@@ -28,7 +30,7 @@ export async function downloadAll(
   metadata: Record<string, unknown>,
 ): Promise<readonly Artifact[]> {
   const artifacts: Artifact[] = [];
-  for (const { gallery_id } of items) {
+  for (const { gallery_id, media_type } of items.slice(0, MAX_FILES)) {
     const { download_url, filename } = await callTool(
       http,
       "wangp_create_gallery_download",
@@ -42,7 +44,9 @@ export async function downloadAll(
       await response.body?.cancel();
       throw new BackendError("BACKEND_BAD_OUTPUT", `WanGP gave ${mediaType} in place of a file`);
     }
-    artifacts.push(await job.artifact(response, { name: filename, mediaType, metadata }));
+    // WanGP's own name holds the prompt.
+    const name = `${media_type.replace(/\W/g, "").slice(0, 20)}${extname(filename)}`;
+    artifacts.push(await job.artifact(response, { name, mediaType, metadata }));
   }
   return artifacts;
 }

@@ -1,6 +1,7 @@
 /** Both ways to WanGP, and the one that the operator chose. */
 import type { Context, Health, Job } from "switchyard/sdk";
-import { cliFor, modelsIn } from "./cli.ts";
+import { cliFor } from "./cli.ts";
+import { modelsIn } from "./folder.ts";
 import { type Kind, kinds, offers, type Request } from "./input.ts";
 import { everyKnob } from "./knobs.ts";
 import { generate } from "./run.ts";

@@ -92,6 +92,13 @@ describe("wgp.py --process", () => {
     expect(task.image_prompt_type).toBe("S");
   });
 
+  test("starts only with a model that its folder describes, whatever a request calls it", async () => {
+    await stage.start();
+    const run = Promise.resolve(video.run(jobOf("a train", { model: "../../evil" }), context()));
+    expect(await run.catch((error) => error.code)).toBe("BACKEND_REJECTED");
+    expect(stage.runs).toEqual([]);
+  });
+
   test("that skipped the task has not succeeded, although it says so", async () => {
     const error = await failure("skip this");
     expect(error.code).toBe("BACKEND_REJECTED");

@@ -233,7 +233,7 @@ describe("how a job ends", () => {
       const work = job({});
       const output = await run("video.generate", work);
       expect(output).toEqual({ files: ["/artifacts/artifact-1"], model: "t2v_1.3B", seed: 4_711 });
-      expect(work.artifacts[0]).toMatchObject({ name: "made_1.mp4", mediaType: "video/mp4" });
+      expect(work.artifacts[0]).toMatchObject({ name: "video.mp4", mediaType: "video/mp4" });
     }));
 
   test("progress has the steps of WanGP's phases", () =>

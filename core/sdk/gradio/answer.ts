@@ -11,6 +11,8 @@ import type { Message } from "./wire.ts";
 
 const WRONG_ARITY = /didn't receive enough input values|received too many|needed: \d+, got: \d+/i;
 const MAX_SAID = 500;
+/** Of a text among the job's output. */
+const MAX_TEXT = 20_000;
 
 /** The returned values that `/info` lists, in its order. Throws what the server reports. */
 export function returnedBy(message: Message, { returns }: Callee, title: string): unknown[] {
@@ -62,8 +64,9 @@ export async function store<Input>(
     const value = returned[output.at];
     const isRequired = output.required !== false;
     if (output.as === "text") {
-      if (typeof value === "string" && value !== "") texts[output.name ?? "text"] = value;
-      else if (isRequired) throw nothing(link.title, returned);
+      if (typeof value === "string" && value !== "") {
+        texts[output.name ?? "text"] = value.slice(0, MAX_TEXT);
+      } else if (isRequired) throw nothing(link.title, returned);
       continue;
     }
     const found = filesOf(value);

@@ -22,7 +22,7 @@ export function pathOf({ path }: RestCall, kept: Kept): string {
 export function pathWord(value: unknown): string | undefined {
   const word = typeof value === "number" ? String(value) : value;
   if (typeof word !== "string" || word === "" || word.length > MAX_ID) return undefined;
-  return /^\.{1,2}$/.test(word) ? undefined : word;
+  return /^\.{1,2}$/.test(word) || !word.isWellFormed() ? undefined : word;
 }
 
 export interface Asked {

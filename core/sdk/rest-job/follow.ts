@@ -71,7 +71,7 @@ export async function look(followed: Followed, signal: AbortSignal): Promise<Loo
 function stateOf(status: Status, kept: Kept, answer: unknown, title: string): State {
   const owner = status.owner === undefined ? undefined : at(answer, status.owner);
   // It tells of other work, so ours has ended; whether well, the result must show.
-  if (owner !== undefined && owner !== null && String(owner) !== kept.id) return "done";
+  if (owner !== undefined && owner !== null && plain(owner) !== kept.id) return "done";
   const word = at(answer, status.field);
   if (word === undefined) refuseOther(answer, title);
   const said = typeof word === "object" ? JSON.stringify(word) : String(word);
@@ -97,9 +97,14 @@ function refuseOther(answer: unknown, title: string): void {
   throw new BackendError("BACKEND_FAILED", `${title} does not tell of the work: ${oneLine(told)}`);
 }
 
+/** As JSON where it is no plain value: an object may have a `toString` of the server's own. */
+function plain(value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
 /** Progress, and a sign of life where the server knows no progress. */
 function report({ progress, note }: Status, answer: unknown, job: Job): undefined {
-  const value = progress === undefined ? undefined : Number(at(answer, progress.field));
+  const value = progress === undefined ? undefined : Number(plain(at(answer, progress.field)));
   const part = value === undefined ? undefined : value / (progress?.end ?? 100);
   const fraction =
     part === undefined || Number.isNaN(part) ? undefined : Math.min(1, Math.max(0, part));

@@ -3,6 +3,8 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { definePlugin, type RestJob, restJob } from "switchyard/sdk";
+import { createTestContext, createTestJob } from "switchyard/sdk/testing";
 import { evidenceAt } from "../../../core/sdk/detect/mod.ts";
 import { filesOf } from "../../../core/sdk/gradio/files.ts";
 import { createProgress as gradioProgress } from "../../../core/sdk/gradio/progress.ts";
@@ -14,6 +16,17 @@ import { sectionsOf } from "../../../plugins/yue/lyrics.ts";
 import { serve, stopServers } from "./server.ts";
 
 afterEach(stopServers);
+
+const shell = definePlugin({
+  apiVersion: 1,
+  name: "tested",
+  version: "1.0.0",
+  title: "Tested",
+  summary: "Holds a transport.",
+  config: {},
+  capabilities: {},
+  health: async () => ({ status: "ready" }),
+});
 
 /** Generous: without a bound each of these takes seconds to hours. */
 function soon<T>(work: () => T): T {
@@ -66,6 +79,46 @@ test("names in a server's description that are no names, or very long ones", asy
   const { gradio, summary } = await evidenceAt(server.http, wanted, AbortSignal.timeout(5_000));
   expect(gradio?.endpoints).toEqual({ [`/${name}`]: ["", "prompt"] });
   expect(summary.length).toBeLessThan(300);
+});
+
+const rest: RestJob<object, object> = {
+  title: "Server",
+  submit: { path: "/jobs", id: "$.id" },
+  status: {
+    ...{ path: "/jobs/{{id}}", field: "$.status", running: ["running"], done: ["done"] },
+    ...{ progress: { field: "$.progress" }, owner: "$.owner", intervalMs: 10 },
+  },
+  result: { path: "/out", kind: "bytes" },
+  health: { path: "/" },
+};
+const odd = { toString: 1, valueOf: 1 };
+
+function restRun(answer: (method: string, path: string) => unknown): Promise<any> {
+  const server = serve(({ method, url }) => {
+    const given = answer(method, new URL(url).pathname);
+    return given instanceof Response ? given : Response.json(given);
+  });
+  const ctx = createTestContext(shell, server.baseUrl, {});
+  return Promise.resolve(restJob(rest).run(createTestJob({}), ctx));
+}
+
+test.each<[string, unknown, unknown]>([
+  ["an id with half a character", "\ud83d", {}],
+  ["a status that is an object", "7", { status: odd }],
+])("%s is the server's fault, not ours", async (_what, id, status) => {
+  const error = await restRun((method) => (method === "POST" ? { id } : status)).catch(Object);
+  expect(["BACKEND_BAD_OUTPUT", "BACKEND_MISMATCH"]).toContain(error.code);
+});
+
+test("progress and an owner that are objects do no harm", async () => {
+  let asked = 0;
+  const output = await restRun((method, path) => {
+    if (method === "POST") return { id: "7" };
+    if (path === "/out") return new Response("RIFF");
+    asked += 1;
+    return asked === 1 ? { status: "running", progress: odd } : { status: "running", owner: odd };
+  });
+  expect(output).toMatchObject({ files: [expect.any(String)] });
 });
 
 test("a multipart boundary of kilobytes", async () => {
