@@ -106,14 +106,23 @@ function problems(
       errors.push({ field, message });
       continue;
     }
-    // Interpreted, not compiled: no code is made of what a server says.
-    const wrong = Value.Errors(schema, value).First();
+    const wrong = firstError(schema, value);
     if (!wrong) continue;
     const range = rangeOf(schema);
     const reason = wrong.message.charAt(0).toLowerCase() + wrong.message.slice(1);
     errors.push({ field, message: range ? `expected ${range}` : reason });
   }
   return errors;
+}
+
+/** Interpreted, not compiled: no code is made of what a server says. */
+function firstError(schema: TSchema, value: unknown): { readonly message: string } | undefined {
+  try {
+    return Value.Errors(schema, value).First();
+  } catch {
+    // A schema that nobody can check, such as t.Unsafe: the run will tell.
+    return undefined;
+  }
 }
 
 function near(name: string, declared: TProperties): string {

@@ -303,6 +303,11 @@ describe("options", () => {
     expect(asked).toBe(3);
   });
 
+  test("whose schema nobody can check are left to the run", async () => {
+    const options = async () => ({ own: t.Unsafe<string>({ type: "string" }) });
+    expect(await open([{ name: "a", options }]).first({ options: { own: 7 } })).toBe("a");
+  });
+
   test("without a declaration and without a schema of its own are not taken", async () => {
     const { refused, first } = open([{ name: "a" }]);
     expect((await refused({ options: { x: 1 } })).details.errors[0].field).toBe("/options");
