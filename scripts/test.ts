@@ -1,6 +1,5 @@
 /**
- * The whole test suite: everything on Bun, then the end-to-end tests again with the gateway on
- * Deno.
+ * The whole test suite: everything on Bun, and the end-to-end tests with the gateway on Deno too.
  * `npm test -- [part of a file's path …] [bun test flags]`; SWITCHYARD_SOAK=1 adds the soak tests.
  * The last line is always `N passed, N failed, N skipped`.
  */
@@ -29,23 +28,32 @@ async function runEverything(args: readonly string[]): Promise<Case[]> {
   const others = files.filter((file) => !file.startsWith("tests/e2e/"));
   const deno = pathOfDeno();
   const runtimes = { SWITCHYARD_BUN: process.execPath, SWITCHYARD_DENO: deno ?? "" };
-  const suites = [
-    { title: "units, plugins, structure", files: others, runtime: "bun" },
-    { title: "end to end on Bun", files: endToEnd, runtime: "bun" },
-    { title: "end to end on Deno", files: endToEnd, runtime: "deno" },
+  const isPlugin = (file: string) => /^tests\/(plugins|conformance|twins)\//.test(file);
+  // Two at a time: most of a test's time is spent on waiting for a server or a process.
+  const rounds = [
+    [
+      { title: "units, reliability, structure", files: others.filter((file) => !isPlugin(file)) },
+      { title: "plugins", files: others.filter(isPlugin) },
+    ],
+    [
+      { title: "end to end on Bun", files: endToEnd },
+      { title: "end to end on Deno", files: endToEnd, runtime: "deno" },
+    ],
   ];
 
   const end = performance.now() + (soak ? SOAK_LIMIT_MS : TOTAL_LIMIT_MS);
   const cases: Case[] = [];
-  for (const { title, files, runtime } of suites) {
-    if (files.length === 0) continue;
-    if (runtime === "deno" && deno === undefined) {
-      cases.push({ title: `${title}: Deno could not be installed (see above)`, outcome: "failed" });
-      continue;
-    }
-    const env = { ...runtimes, SWITCHYARD_TEST_RUNTIME: runtime };
-    const limitMs = Math.max(0, end - performance.now());
-    cases.push(...(await runSuite({ title, files, flags, env, limitMs })));
+  for (const round of rounds) {
+    const suites = round.filter(({ files }) => files.length > 0);
+    const ran = suites.map(async ({ title, files, runtime = "bun" }, at): Promise<Case[]> => {
+      if (runtime === "deno" && deno === undefined) {
+        return [{ title: `${title}: Deno could not be installed (see above)`, outcome: "failed" }];
+      }
+      const env = { ...runtimes, SWITCHYARD_TEST_RUNTIME: runtime };
+      const limitMs = Math.max(0, end - performance.now());
+      return [...(await runSuite({ title, files, flags, env, limitMs, quiet: at > 0 }))];
+    });
+    cases.push(...(await Promise.all(ran)).flat());
   }
   return cases;
 }

@@ -12,6 +12,8 @@ export interface SuiteOptions {
   readonly flags: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly limitMs: number;
+  /** Holds what it prints until its end, because another suite prints meanwhile. */
+  readonly quiet?: boolean;
 }
 
 /** A single slow test on a busy machine is not a failure; a hanging one is, after this. */
@@ -34,6 +36,7 @@ export async function runSuite({
   flags,
   env,
   limitMs,
+  quiet = false,
 }: SuiteOptions): Promise<readonly Case[]> {
   const folder = mkdtempSync(join(tmpdir(), "switchyard-results-"));
   const outcome = join(folder, "results.xml");
@@ -52,7 +55,8 @@ export async function runSuite({
   const start = performance.now();
   console.log(`\n── ${title}: ${files.length} ${files.length === 1 ? "file" : "files"}`);
   try {
-    const exit = await runBounded(args, { ...cleanEnvironment(), ...env }, limitMs);
+    const bounds = { env: { ...cleanEnvironment(), ...env }, limitMs, quiet };
+    const exit = await runBounded(args, bounds);
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     console.log(`── ${title}: ${seconds} s`);
     if (exit === "late") {
@@ -67,13 +71,23 @@ export async function runSuite({
   }
 }
 
+interface Bounds {
+  readonly env: NodeJS.ProcessEnv;
+  readonly limitMs: number;
+  readonly quiet: boolean;
+}
+
 function runBounded(
   args: readonly string[],
-  env: NodeJS.ProcessEnv,
-  limitMs: number,
+  { env, limitMs, quiet }: Bounds,
 ): Promise<number | "late"> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { stdio: "inherit", env });
+    const stdio = quiet ? (["ignore", "pipe", "pipe"] as const) : "inherit";
+    const child = spawn(process.execPath, args, { stdio, env });
+    const held: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on("data", (chunk: Buffer) => void held.push(chunk));
+    }
     let late = false;
     const limit = setTimeout(() => {
       late = true;
@@ -83,6 +97,7 @@ function runBounded(
     child.once("error", reject);
     child.once("exit", (code) => {
       clearTimeout(limit);
+      process.stdout.write(Buffer.concat(held));
       resolve(late ? "late" : (code ?? 1));
     });
   });
