@@ -1,5 +1,5 @@
 /** One `bun test` run over some files, bounded in time, with its results as data. */
-import { spawn } from "node:child_process";
+import { type StdioOptions, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -82,7 +82,7 @@ function runBounded(
   { env, limitMs, quiet }: Bounds,
 ): Promise<number | "late"> {
   return new Promise((resolve, reject) => {
-    const stdio = quiet ? (["ignore", "pipe", "pipe"] as const) : "inherit";
+    const stdio: StdioOptions = quiet ? ["ignore", "pipe", "pipe"] : "inherit";
     const child = spawn(process.execPath, args, { stdio, env });
     const held: Buffer[] = [];
     for (const stream of [child.stdout, child.stderr]) {
